@@ -1,0 +1,17 @@
+"""scikit-learn kernel objects, evaluated and differentiated on torch tensors.
+
+A kernel function returns its value and a closure, the *pullback*: for a weight
+matrix G the pullback gives sum_ij G_ij dK_ij / d log(param). Inference methods
+produce G, kernels consume it, and no (n, n, p) array ever exists.
+
+Of each kernel we keep three functions apart, because they cost different things:
+
+``dense``   k(x, z) for all pairs of rows: a matrix, or one number if constant;
+``diag``    k(x, x) without noise, one value a row (or one number);
+``nugget``  what k(x, x) has beyond that when x is compared with *itself*: noise.
+"""
+
+from .covariance import Covariance
+from .registry import register_kernel
+
+__all__ = ["Covariance", "register_kernel"]

@@ -1,0 +1,33 @@
+"""Euclidean distances, and sums of squared differences under a weight matrix."""
+
+import torch
+
+# Largest |x|^2 (in length scales) for which the expanded form of `weighted_squares`
+# keeps 11 digits of the sum; beyond it the differences are taken one by one.
+EXPANSION_LIMIT = 1e4
+
+
+def distance(X, Z):
+    """|x_i - z_j| for X (m, d), Z (n, d): (m, n), from differences.
+
+    Never by |x|^2 + |z|^2 - 2 x'z: that form loses the digits of near-duplicates,
+    which a noise-free covariance matrix needs, and saves little (n = 1000, d = 8:
+    1.1 ms against 0.3 ms, the Cholesky factor being 5 ms).
+    """
+    return torch.cdist(X, Z, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def weighted_squares(M, X, Z):
+    """sum_ij M_ij (x_ik - z_jk)^2 for every k: (d,), for M (m, n).
+
+    Expanded to r'x_k^2 + c'z_k^2 - 2 x_k'M z_k with row sums r and column sums c:
+    one matrix product instead of d passes over M.
+    """
+    d = X.shape[1]
+    if d == 1:
+        return (M * (X - Z.mT).square_()).sum().reshape(1)
+    X2, Z2 = X.square(), Z.square()
+    if max(X2.sum(1).max(), Z2.sum(1).max()) > EXPANSION_LIMIT:
+        differences = ((X[:, k, None] - Z[:, k]).square_() for k in range(d))
+        return torch.stack([(M * square).sum() for square in differences])
+    return M.sum(1) @ X2 + M.sum(0) @ Z2 - 2 * (X * (M @ Z)).sum(0)

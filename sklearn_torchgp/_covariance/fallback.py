@@ -1,0 +1,76 @@
+"""Any other scikit-learn kernel: its own NumPy code and its own gradient."""
+
+import functools
+import warnings
+
+import torch
+
+from ..exceptions import KernelFallbackWarning
+from .leaf import nothing
+
+
+class Fallback:
+    """A kernel node that calls the kernel object.
+
+    Right for every kernel, on lists of strings too; but on the CPU, in float64 as the
+    kernel computes it, and with the (n, n, p) gradient array that the kernel returns.
+    k(X) and k(X, X) may differ (noise), so the Gram matrix is asked for whole.
+    """
+
+    blockwise = False
+
+    def __init__(self, kernel, index, start):
+        self.kernel, self.index = kernel, index
+        self.free = {"theta": slice(start, start + kernel.n_dims)}
+        self.stop = start + kernel.n_dims
+
+    def parameters(self, theta, dtype, device):
+        if theta is None:
+            return self.kernel
+        return self.kernel.clone_with_theta(theta[self.free["theta"]])
+
+    def check(self, n_features):
+        if self.kernel.requires_vector_input:
+            _warn_once(type(self.kernel))
+
+    def dense(self, at, rows, cols):
+        kernel = at[self.index]
+        if rows is not cols:
+            return self._tensor(kernel(rows.objects, cols.objects), rows), nothing
+        K = self._tensor(kernel(rows.objects), rows)
+        return K, self._pull("ij,ijp->p", kernel, rows)
+
+    def diag(self, at, points):
+        kernel = at[self.index]
+        values = self._tensor(kernel.diag(points.objects), points)
+        return values, self._pull("i,iip->p", kernel, points)
+
+    def nugget(self, at, points):
+        return 0.0, nothing
+
+    def _pull(self, contraction, kernel, points):
+        if not kernel.n_dims:
+            return nothing
+
+        def pull(G, scale, grads):
+            gradient = kernel(points.objects, eval_gradient=True)[1]
+            gradient = self._tensor(gradient, points)
+            found = torch.einsum(contraction, G, gradient)
+            record = grads[self.index]
+            record["theta"] = record.get("theta", 0.0) + scale * found
+
+        return pull
+
+    def _tensor(self, array, points):
+        return torch.as_tensor(array).to(points.device, points.dtype)
+
+
+@functools.cache
+def _warn_once(kernel_class):
+    warnings.warn(
+        f"{kernel_class.__name__} has no torch function: it runs through its own NumPy "
+        "code, on the CPU. The numbers are right; to make it fast, give it one with "
+        "sklearn_torchgp.register_kernel.",
+        KernelFallbackWarning,
+        stacklevel=2,
+    )

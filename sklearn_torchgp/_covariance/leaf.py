@@ -1,0 +1,121 @@
+"""A registered kernel object bound to its place in theta."""
+
+import numpy as np
+import torch
+
+
+def nothing(G, scale, grads):
+    """The pullback of a value without free hyperparameters."""
+
+
+class Leaf:
+    """A kernel object with a torch function.
+
+    Every node of a kernel tree, leaf or operator, answers `dense`, `diag` and
+    `nugget` with a value (tensor or float) and a function ``pull(G, scale, grads)``
+    that adds scale * sum(G * dvalue / dlog(param)) to the gradient record `grads`.
+
+    Parameters
+    ----------
+    kernel : scikit-learn kernel
+    entry : TorchKernel
+    index : int
+        Position among the leaves of the tree; `at[index]` holds the parameters of
+        an evaluation and `grads[index]` the gradient record.
+    start : int
+        Position of the first free hyperparameter in theta.
+    """
+
+    blockwise = True
+
+    def __init__(self, kernel, entry, index, start):
+        self.kernel, self.entry, self.index = kernel, entry, index
+        self.hyperparameters = kernel.hyperparameters
+        self.free = {}
+        for hyper in self.hyperparameters:
+            if not hyper.fixed:
+                self.free[hyper.name] = slice(start, start + hyper.n_elements)
+                start += hyper.n_elements
+        self.stop = start
+        self._constants = kernel.get_params(deep=False)
+
+    def parameters(self, theta, dtype, device):
+        """Name -> value at theta; theta=None takes the kernel object's own values."""
+        params = dict(self._constants)
+        for hyper in self.hyperparameters:
+            if theta is None or hyper.fixed:
+                value = np.squeeze(np.asarray(params[hyper.name], dtype=np.float64))
+            else:
+                value = np.squeeze(np.exp(theta[self.free[hyper.name]]))
+            if value.ndim or self.entry.tensors:
+                params[hyper.name] = torch.as_tensor(value).to(device, dtype)
+            else:
+                params[hyper.name] = float(value)
+        return params
+
+    def check(self, n_features):
+        """Raise if the hyperparameters do not fit data of n_features columns."""
+        if self.entry.check is not None:
+            self.entry.check(self.kernel, n_features)
+
+    def dense(self, at, rows, cols):
+        return self._evaluate(self.entry.dense, at, *self._forms(rows, cols))
+
+    def diag(self, at, points):
+        function = self.entry.diag or self._diag_of_blocks
+        return self._evaluate(function, at, *self._forms(points))
+
+    def nugget(self, at, points):
+        if self.entry.nugget is None:
+            return 0.0, nothing
+        return self._evaluate(self.entry.nugget, at)
+
+    def _forms(self, *inputs):
+        if self.entry.any_rows:
+            return ()
+        return [p.centred if self.entry.stationary else p.raw for p in inputs]
+
+    def _diag_of_blocks(self, params, X, width=64):
+        """k(x, x) cut out of small square blocks of the dense function."""
+        values = []
+        for start in range(0, X.shape[0], width):
+            rows = X[start : start + width]
+            K = self.entry.dense(params, rows, rows)
+            K = K[0] if isinstance(K, tuple) else K
+            values.append(K.diagonal())
+        return torch.cat(values)
+
+    def _evaluate(self, function, at, *inputs):
+        params = at[self.index]
+        result = function(params, *inputs)
+        value, pullback = result if isinstance(result, tuple) else (result, None)
+        if not self.free:
+            return value, nothing
+
+        def pull(G, scale, grads):
+            if pullback is not None:
+                found = pullback(G)
+            else:
+                found = self._autograd(function, params, inputs, G)
+            record = grads[self.index]
+            for name in self.free:
+                if name in found:
+                    record[name] = record.get(name, 0.0) + scale * found[name]
+
+        return value, pull
+
+    def _autograd(self, function, params, inputs, G):
+        """The pullback that the kernel's author did not write.
+
+        The value is computed once more: no graph waits between value and pullback.
+        """
+        with torch.enable_grad():
+            logs = {name: params[name].log().requires_grad_() for name in self.free}
+            tracked = dict(params, **{name: log.exp() for name, log in logs.items()})
+            value = function(tracked, *inputs)
+            value = value[0] if isinstance(value, tuple) else value
+            if not value.requires_grad:
+                return {}
+            leaves = list(logs.values())
+            found = torch.autograd.grad(value, leaves, G, allow_unused=True)
+        return {name: g for name, g in zip(logs, found, strict=True) if g is not None}

@@ -1,0 +1,126 @@
+"""Sum, Product and Exponentiation of kernel nodes.
+
+A covariance is D + N, with D dense and N a nugget on the diagonal only, so
+
+    (D1 + N1) + (D2 + N2) = (D1 + D2)  +  (N1 + N2)
+    (D1 + N1) * (D2 + N2) =  D1 * D2   +  (N1 d2 + d1 N2 + N1 N2),   d = diag D
+    (D + N) ^ p           =  D ^ p     +  ((d + N) ^ p - d ^ p)
+
+and each rule comes with its pullback. Values are tensors or, where constant, floats.
+"""
+
+from .leaf import nothing
+
+
+class Operator:
+    """What the operators share: children, and the parts of their free parameters."""
+
+    def __init__(self, *children):
+        self.children = children
+        self.blockwise = all(child.blockwise for child in children)
+        self.stop = children[-1].stop
+
+
+class Sum(Operator):
+    def dense(self, at, rows, cols):
+        return _plus(*(child.dense(at, rows, cols) for child in self.children))
+
+    def diag(self, at, points):
+        return _plus(*(child.diag(at, points) for child in self.children))
+
+    def nugget(self, at, points):
+        return _plus(*(child.nugget(at, points) for child in self.children))
+
+
+class Product(Operator):
+    def dense(self, at, rows, cols):
+        return _times(*(child.dense(at, rows, cols) for child in self.children))
+
+    def diag(self, at, points):
+        return _times(*(child.diag(at, points) for child in self.children))
+
+    def nugget(self, at, points):
+        (k1, k2) = self.children
+        n1, n2 = k1.nugget(at, points), k2.nugget(at, points)
+        if is_number(n1[0], 0) and is_number(n2[0], 0):
+            return 0.0, nothing
+        d1, d2 = k1.diag(at, points), k2.diag(at, points)
+        return _plus(_plus(_times(n1, d2), _times(d1, n2)), _times(n1, n2))
+
+
+class Exponentiation(Operator):
+    def __init__(self, child, exponent):
+        super().__init__(child)
+        self.exponent = exponent
+
+    def dense(self, at, rows, cols):
+        return self._power(self.children[0].dense(at, rows, cols))
+
+    def diag(self, at, points):
+        return self._power(self.children[0].diag(at, points))
+
+    def nugget(self, at, points):
+        noise = self.children[0].nugget(at, points)
+        if is_number(noise[0], 0):
+            return noise
+        d = self.children[0].diag(at, points)
+        minus = self._power(d)
+        negative = -minus[0], _scaled(minus[1], -1.0)
+        return _plus(self._power(_plus(d, noise)), negative)
+
+    def _power(self, term):
+        value, pull = term
+        p = self.exponent
+
+        def power_pull(G, scale, grads):
+            slope = p * value ** (p - 1)
+            if isinstance(slope, float):
+                pull(G, scale * slope, grads)
+            else:
+                pull(G * slope, scale, grads)
+
+        return value**p, power_pull if pull is not nothing else nothing
+
+
+def is_number(value, number):
+    """Whether value is this very number (and not a tensor)."""
+    return isinstance(value, (int, float)) and value == number
+
+
+def _plus(first, second):
+    (a, pull_a), (b, pull_b) = first, second
+    if pull_a is nothing or pull_b is nothing:
+        pull = pull_b if pull_a is nothing else pull_a
+    else:
+
+        def pull(G, scale, grads):
+            pull_a(G, scale, grads)
+            pull_b(G, scale, grads)
+
+    if is_number(a, 0) or is_number(b, 0):
+        return (b if is_number(a, 0) else a), pull
+    return a + b, pull
+
+
+def _times(first, second):
+    (a, pull_a), (b, pull_b) = first, second
+    if is_number(a, 0) or is_number(b, 0):
+        # Exactly zero at every theta: WhiteKernel's dense part, a kernel's no-nugget.
+        return 0.0, nothing
+
+    def pull(G, scale, grads):
+        for inner, factor in ((pull_a, b), (pull_b, a)):
+            if inner is nothing:
+                continue
+            if isinstance(factor, float):
+                inner(G, scale * factor, grads)
+            else:
+                inner(G * factor, scale, grads)
+
+    return a * b, pull if not (pull_a is nothing and pull_b is nothing) else nothing
+
+
+def _scaled(pull, factor):
+    if pull is nothing:
+        return nothing
+    return lambda G, scale, grads: pull(G, factor * scale, grads)

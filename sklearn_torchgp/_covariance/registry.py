@@ -1,0 +1,134 @@
+"""Which torch function belongs to which kernel class.
+
+A kernel function has the signature ``function(params, X, Z)`` with ``params`` a dict
+from hyperparameter (and other constructor parameter) names to floats, (d,) tensors or
+plain objects, X (m, d) and Z (n, d) tensors. It returns K (m, n), or K and a closure
+``pullback(G) -> {name: sum_ij G_ij dK_ij / d log(name)}``. Without a closure autograd
+supplies it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# What a subclass may override and still be the same kernel to us: anything but these.
+_MEANING = ("__call__", "diag", "theta")
+
+
+@dataclass(frozen=True)
+class TorchKernel:
+    """The torch side of a kernel class; see the module and package docstrings.
+
+    Attributes
+    ----------
+    dense : callable (params, X, Z) -> K or (K, pullback)
+    diag : callable (params, X) -> d or (d, pullback), default=None
+        d (m,) or one float. None: taken from small blocks of `dense`.
+    nugget : callable (params) -> (float, pullback), default=None
+        None: no noise.
+    stationary : bool
+        K depends on x - z only: inputs may be handed over centred.
+    check : callable (params, n_features) -> None or str, default=None
+        A message if the hyperparameters do not fit the data.
+    accepts : callable (kernel) -> bool, default=None
+        False sends this very object to the NumPy fallback.
+    tensors : bool
+        Scalar hyperparameters come as 0-d tensors, not as floats (which are faster).
+    any_rows : bool
+        The values do not depend on what the rows are: the functions get none, and
+        rows may be any objects.
+    """
+
+    dense: Callable
+    diag: Callable | None = None
+    nugget: Callable | None = None
+    stationary: bool = False
+    check: Callable | None = None
+    accepts: Callable | None = None
+    tensors: bool = False
+    any_rows: bool = False
+
+
+_TABLE: dict[type, TorchKernel] = {}
+
+
+def register(kernel_class, torch_kernel):
+    """Enter a kernel class into the table."""
+    _TABLE[kernel_class] = torch_kernel
+
+
+def registered():
+    """The table, class -> TorchKernel (a copy)."""
+    return dict(_TABLE)
+
+
+def lookup(kernel):
+    """The TorchKernel of a kernel object, or None if NumPy must evaluate it.
+
+    A subclass is the kernel of its nearest registered ancestor only if it inherits
+    everything that defines the values: `Matern` subclasses `RBF` and is another
+    kernel, and users' subclasses change `__call__`.
+    """
+    cls = type(kernel)
+    for ancestor in cls.__mro__:
+        entry = _TABLE.get(ancestor)
+        if entry is not None:
+            same = all(getattr(cls, m) is getattr(ancestor, m) for m in _MEANING)
+            accepted = entry.accepts is None or entry.accepts(kernel)
+            return entry if same and accepted else None
+    return None
+
+
+def register_kernel(kernel_class, function, *, diag=None, stationary=False):
+    """Give a scikit-learn kernel class a torch function.
+
+    The class keeps its own scikit-learn interface (constructor, hyperparameters,
+    `theta`, `bounds`); inside our estimators the torch function replaces its
+    `__call__` and its gradient, on CPU and GPU.
+
+    Parameters
+    ----------
+    kernel_class : type
+        A subclass of :class:`sklearn.gaussian_process.kernels.Kernel`. Subclasses of
+        it that override neither ``__call__`` nor ``diag`` use the function, too.
+    function : callable
+        ``function(params, X, Z)`` -> K of shape (m, n), for tensors X of shape
+        (m, d) and Z of shape (n, d). `params` maps the constructor parameters of the
+        kernel to their values, hyperparameters as 0-d or (d,) tensors. Written in
+        torch operations, autograd differentiates it. To supply the derivative by
+        hand return ``(K, pullback)``, where ``pullback(G)`` maps each hyperparameter
+        name to sum_ij G_ij dK_ij / d log(param).
+    diag : callable, default=None
+        ``diag(params, X)`` -> k(x, x) of shape (m,). None takes it from `function`.
+    stationary : bool, default=False
+        Whether K depends on x - z only. X and Z are then handed over centred, which
+        keeps the digits of data far from zero.
+
+    Raises
+    ------
+    TypeError
+        If `kernel_class` is no kernel class or a function is not callable.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from sklearn_torchgp import register_kernel
+    >>> class Triangle(RBF):
+    ...     def __call__(self, X, Y=None, eval_gradient=False):
+    ...         raise NotImplementedError("torch only")
+    >>> def triangle(params, X, Z):
+    ...     return torch.relu(1 - torch.cdist(X, Z) / params["length_scale"])
+    >>> register_kernel(Triangle, triangle, stationary=True)
+    """
+    if not isinstance(kernel_class, type) or not hasattr(kernel_class, "theta"):
+        raise TypeError(
+            "The 'kernel_class' parameter must be a subclass of "
+            f"sklearn.gaussian_process.kernels.Kernel. Got {kernel_class!r} instead."
+        )
+    for name, value in (("function", function), ("diag", diag)):
+        if not (callable(value) or (name == "diag" and value is None)):
+            raise TypeError(
+                f"The {name!r} parameter must be a callable. Got {value!r} instead."
+            )
+    entry = TorchKernel(function, diag, stationary=stationary, tensors=True)
+    register(kernel_class, entry)

@@ -1,0 +1,174 @@
+"""Kernels of the distance between rows (GPML 4.2.1).
+
+RBF, Matern and RationalQuadratic are functions of r = |s|, s_k = (x_k - z_k) / l_k.
+Their derivative in log l_k is w(r) s_k^2 with a weight w = -k'(r) / r of their own;
+that is all a pullback needs, and with M = G * w the sum is `weighted_squares`.
+"""
+
+import math
+
+import numpy as np
+import torch
+from scipy.special import gammaln, kve
+from sklearn.gaussian_process import kernels
+
+from .distance import distance, weighted_squares
+from .registry import TorchKernel, register
+
+
+def rbf(params, X, Z):
+    """exp(-r^2 / 2) (GPML 4.9)."""
+    X, Z = _scaled(params, X, Z)
+    K = distance(X, Z).square_().mul_(-0.5).exp_()
+    return K, lambda G: _length_scale(params, G * K, X, Z)
+
+
+def matern(params, X, Z):
+    """2^(1-nu) / Gamma(nu) t^nu K_nu(t), t = sqrt(2 nu) r (GPML 4.14).
+
+    The weight is nu / (nu - 1) times the Matern function of order nu - 1 at the same
+    t, from d/dt t^nu K_nu(t) = -t^nu K_{nu-1}(t).
+    """
+    nu = params["nu"]
+    if nu == math.inf:
+        return rbf(params, X, Z)
+    X, Z = _scaled(params, X, Z)
+    t = distance(X, Z).mul_(math.sqrt(2 * nu))
+    K = matern_profile(nu, t)
+
+    def pullback(G):
+        if nu > 1:
+            weight = matern_profile(nu - 1, t).mul_(nu / (nu - 1))
+        else:
+            weight = _rough_weight(nu, t)
+        return _length_scale(params, weight.mul_(G), X, Z)
+
+    return K, pullback
+
+
+def matern_profile(nu, t):
+    """2^(1-nu) / Gamma(nu) t^nu K_nu(t), which is 1 at t = 0."""
+    p = nu - 0.5
+    if p == int(p) and p <= 20:
+        return _half_integer(int(p), t)
+    x = t.cpu().numpy().astype(np.float64)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        log_k = (1 - nu) * math.log(2) - gammaln(nu) + nu * np.log(x) - x
+        K = np.exp(log_k + np.log(kve(nu, x)))
+    # K_nu overflows near 0, where k = 1 - O(x^2) (nu > 1) and 1 - O(x^(2 nu)) below.
+    near = 1 - x**2 / (4 * (nu - 1)) if nu > 1 else 1.0
+    K = np.where(np.isfinite(K), K, np.clip(near, 0.0, 1.0))
+    return torch.from_numpy(K).to(t)
+
+
+def _half_integer(p, t):
+    """nu = p + 1/2: exp(-t) times a polynomial of degree p (GPML 4.16)."""
+    K = torch.exp(-t)
+    if p == 0:
+        return K
+    lead = math.factorial(p) / math.factorial(2 * p)
+    coefficients = [
+        lead * math.factorial(p + i) / (math.factorial(i) * math.factorial(p - i))
+        for i in range(p + 1)
+    ]
+    # The sum is over (2 t)^(p - i), so Horner takes the coefficients from i = 0.
+    polynomial = torch.full_like(t, coefficients[0])
+    for c in coefficients[1:]:
+        polynomial.mul_(t).mul_(2).add_(c)
+    return K.mul_(polynomial)
+
+
+def _rough_weight(nu, t):
+    """-k'(r) / r for nu <= 1, unbounded at 0, where s_k^2 = 0 makes the product 0."""
+    if nu == 0.5:
+        weight = torch.exp(-t).div_(t)
+    else:
+        x = t.cpu().numpy().astype(np.float64)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            log_w = (1 - nu) * math.log(2) - gammaln(nu) + (nu - 1) * np.log(x) - x
+            weight = 2 * nu * np.exp(log_w + np.log(kve(abs(nu - 1), x)))
+        weight = torch.from_numpy(weight).to(t)
+    return weight.masked_fill_(t == 0, 0.0)
+
+
+def rational_quadratic(params, X, Z):
+    """(1 + r^2 / (2 alpha))^-alpha (GPML 4.19), isotropic."""
+    alpha = params["alpha"]
+    X, Z = _scaled(params, X, Z)
+    r2 = distance(X, Z).square_()
+    base = 1 + r2 / (2 * alpha)
+    K = base**-alpha
+
+    def pullback(G):
+        M = G * K
+        by_base = r2 / base
+        d_alpha = (M * (0.5 * by_base - alpha * base.log())).sum()
+        return {"alpha": d_alpha, "length_scale": (M * by_base).sum()}
+
+    return K, pullback
+
+
+def exp_sine_squared(params, X, Z):
+    """exp(-2 sin^2(pi |x - z| / p) / l^2) (GPML 4.31), isotropic."""
+    scale = 2 / params["length_scale"] ** 2
+    phase = distance(X, Z).mul_(math.pi / params["periodicity"])
+    sine = phase.sin()
+    K = torch.exp(-scale * sine.square())
+
+    def pullback(G):
+        M = G * K
+        d_period = 2 * scale * (M * phase * phase.cos() * sine).sum()
+        return {
+            "length_scale": 2 * scale * (M * sine.square()).sum(),
+            "periodicity": d_period,
+        }
+
+    return K, pullback
+
+
+def unit_diag(params, X):
+    """k(x, x) = 1."""
+    return 1.0, lambda g: {}
+
+
+def _scaled(params, X, Z):
+    length_scale = params["length_scale"]
+    scaled = X / length_scale
+    return scaled, scaled if Z is X else Z / length_scale
+
+
+def _length_scale(params, M, X, Z):
+    """sum_ij M_ij s_ijk^2, for each k or summed over k (isotropic)."""
+    squares = weighted_squares(M, X, Z)
+    isotropic = not isinstance(params["length_scale"], torch.Tensor)
+    return {"length_scale": squares.sum() if isotropic else squares}
+
+
+def _check_length_scale(kernel, n_features):
+    length_scale = np.squeeze(kernel.length_scale)
+    if length_scale.ndim > 1:
+        raise ValueError(
+            "length_scale cannot be of dimension greater than 1. Got an array of "
+            f"shape {length_scale.shape}; give one value or one for each feature."
+        )
+    if length_scale.ndim == 1 and length_scale.shape[0] != n_features:
+        raise ValueError(
+            "Anisotropic kernel must have the same number of dimensions as data "
+            f"({length_scale.shape[0]}!={n_features}); give length_scale one value "
+            "or one for each feature."
+        )
+
+
+def _is_isotropic(kernel):
+    return np.size(kernel.length_scale) == 1
+
+
+def _radial(function, **options):
+    return TorchKernel(function, diag=unit_diag, stationary=True, **options)
+
+
+register(kernels.RBF, _radial(rbf, check=_check_length_scale))
+register(kernels.Matern, _radial(matern, check=_check_length_scale))
+# scikit-learn refuses vectors here; the fallback lets its own message speak.
+register(kernels.RationalQuadratic, _radial(rational_quadratic, accepts=_is_isotropic))
+register(kernels.ExpSineSquared, _radial(exp_sine_squared, accepts=_is_isotropic))

@@ -1,0 +1,6 @@
+"""Inference methods: covariance matrix and data in, evidence and posterior out.
+
+A method returns the log marginal likelihood, its derivative with respect to the
+covariance matrix (a symmetric G, lower triangle valid, on which the caller applies
+``covariance.pullback``), and a posterior. It knows neither kernels nor estimators.
+"""

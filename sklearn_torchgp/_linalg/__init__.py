@@ -1,0 +1,1 @@
+"""Dense linear algebra on torch tensors, in place wherever n is large."""
