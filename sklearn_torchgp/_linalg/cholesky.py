@@ -115,9 +115,9 @@ def _small_factor(A):
 
 
 def _check_pivots(info, L):
-    # On CPU a failed factor holds garbage and on CUDA NaN: only `info` tells. A NaN
-    # in A passes LAPACK unnoticed on some builds and then shows in the last pivot.
-    if info or not math.isfinite(L[-1, -1].item()):
+    # On CPU a failed factor holds garbage and on CUDA NaN: only `info` tells. NaN and
+    # inf in A pass LAPACK unnoticed and then show in a pivot.
+    if info or not math.isfinite(L.diagonal().sum().item()):
         raise NotPositiveDefiniteError("a pivot of the Cholesky factor is not positive")
 
 
