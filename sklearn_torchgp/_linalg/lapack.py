@@ -9,10 +9,11 @@ A row-major lower triangle is a column-major upper one: hence ``.T`` and ``lower
 """
 
 import torch
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 
 _FACTOR = {torch.float64: lapack.dpotrf, torch.float32: lapack.spotrf}
 _INVERSE = {torch.float64: lapack.dpotri, torch.float32: lapack.spotri}
+_OUTER = {torch.float64: blas.dsyrk, torch.float32: blas.ssyrk}
 _SOLVE = {torch.float64: lapack.dpotrs, torch.float32: lapack.spotrs}
 
 # Largest order at which these beat torch, which has both cores from there on.
@@ -39,3 +40,10 @@ def inverse_(L):
 def solve(L, B):
     """(L L')^-1 B for B (n, m)."""
     return torch.from_numpy(_SOLVE[L.dtype](L.numpy().T, B.numpy(), lower=0)[0])
+
+
+def add_outer_(A, B, *, scale, keep):
+    """Overwrite the lower triangle of A with keep * A + scale * B B'."""
+    C = A.numpy().T
+    _OUTER[A.dtype](scale, B.numpy(), beta=keep, c=C, lower=0, overwrite_c=1)
+    return A
