@@ -193,6 +193,7 @@ def _half_below(G, rows):
     """Half the weights for the block G[rows, :stop] of a symmetric sum: the lower
     pairs, and half of the diagonal.
     """
-    W = G[rows, : rows.stop].tril(rows.start)
-    W.diagonal(rows.start).mul_(0.5)
+    W = G[rows, : rows.stop].clone(memory_format=torch.contiguous_format)
+    square = W[:, rows.start :].tril_()
+    square.diagonal().mul_(0.5)
     return W
