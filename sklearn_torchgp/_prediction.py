@@ -22,8 +22,10 @@ def row_moments(covariance, posterior, X, return_std):
     """Mean (m, t) and standard deviation (m,), in blocks of rows."""
     points, n = covariance.points, covariance.points.n
     bytes_per_row = (4 if return_std else 2) * n * points.itemsize
+    # A triangular solve ran at 44 GFLOP/s for 64 rows and at 54 for 512.
+    at_least = 512 if return_std else 64
     means, variances = [], []
-    for rows in row_blocks(len(X), bytes_per_row, points.device):
+    for rows in row_blocks(len(X), bytes_per_row, points.device, at_least):
         Z = points.others(X[rows])
         k = covariance.cross(Z)
         means.append(posterior.mean(k))

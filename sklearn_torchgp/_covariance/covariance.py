@@ -1,5 +1,7 @@
 """A scikit-learn kernel bound to rows of data."""
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from sklearn.gaussian_process import kernels
@@ -46,7 +48,7 @@ class Covariance:
         n_features = X.shape[1] if getattr(X, "ndim", 1) == 2 else None
         for leaf in self._leaves:
             leaf.check(n_features)
-        self._few = few_rows(kernel, X, dtype, self.points.device)
+        self._kernel = kernel
 
     @property
     def n_dims(self):
@@ -141,6 +143,11 @@ class Covariance:
         self._leaves.append(node)
         return node
 
+    @cached_property
+    def _few(self):
+        points = self.points
+        return few_rows(self._kernel, points.objects, points.dtype, points.device)
+
     def _at(self, theta):
         dtype, device = self.points.dtype, self.points.device
         return [leaf.parameters(theta, dtype, device) for leaf in self._leaves]
@@ -149,7 +156,7 @@ class Covariance:
         other = object.__new__(Covariance)
         other._leaves, other._tree = self._leaves, self._tree
         other.points = self.points.others(X)
-        other._few = None
+        other._kernel = self._kernel
         return other
 
     def _blocks(self):
