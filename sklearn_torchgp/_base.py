@@ -138,7 +138,8 @@ class GPEstimator:
         if callable(self.optimizer):
             return self.optimizer(obj_func, initial_theta, bounds=bounds)
         if self.optimizer == "fmin_l_bfgs_b":
-            return lbfgsb(obj_func, initial_theta, bounds)
+            eps = torch.finfo(resolve_dtype(self.dtype)).eps
+            return lbfgsb(obj_func, initial_theta, bounds, eps=eps)
         raise ValueError(
             f"Unknown optimizer {self.optimizer!r}. The 'optimizer' parameter must be "
             "'fmin_l_bfgs_b', a callable or None."

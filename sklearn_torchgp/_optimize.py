@@ -29,17 +29,26 @@ class Optimum(tuple):
         return self
 
 
-def lbfgsb(obj_func, initial_theta, bounds):
-    """Minimise obj_func(theta) -> (value, gradient) within bounds by L-BFGS-B."""
+def lbfgsb(obj_func, initial_theta, bounds, *, eps):
+    """Minimise obj_func(theta) -> (value, gradient) within bounds by L-BFGS-B.
+
+    `eps` is the relative round-off of the objective: below 10 eps no decrease can be
+    told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds).
+    """
     with _one_blas_thread():
         result = scipy.optimize.minimize(
-            obj_func, initial_theta, method="L-BFGS-B", jac=True, bounds=bounds
+            obj_func,
+            initial_theta,
+            method="L-BFGS-B",
+            jac=True,
+            bounds=bounds,
+            options={"ftol": max(2.220446049250313e-09, 10 * eps)},
         )
     return Optimum(
         result.x,
         result.fun,
         n_iterations=int(result.nit),
-        converged=bool(result.success) or _is_flat(result, bounds),
+        converged=bool(result.success) or _is_flat(result, bounds, eps),
         message=str(result.message),
     )
 
@@ -59,7 +68,7 @@ def _blas_controller():
     return threadpoolctl.ThreadpoolController()
 
 
-def _is_flat(result, bounds):
+def _is_flat(result, bounds, eps):
     """Whether the gradient, less what the bounds hold back, is round-off.
 
     L-BFGS-B reports an abnormal line search when a flat optimum leaves it no
@@ -67,7 +76,7 @@ def _is_flat(result, bounds):
     """
     lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
     step = np.clip(result.x - result.jac, lower, upper) - result.x
-    small = 1e-5 * max(1.0, abs(result.fun))
+    small = max(1e-5, eps**0.5) * max(1.0, abs(result.fun))
     return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
 
 
