@@ -16,6 +16,7 @@ from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import BaggingRegressor, StackingRegressor
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import (
     RBF,
     ConstantKernel,
@@ -242,21 +243,35 @@ def test_permutation_importance(data):
     assert result.importances_mean.argmax() == 0
 
 
+@pytest.mark.clients
 def test_bayesian_optimization_with_our_class():
+    """Our class in the optimiser's own place: the same suggestion, and it gets on."""
     bayes_opt = pytest.importorskip("bayes_opt")
-    optimizer = bayes_opt.BayesianOptimization(
-        lambda x, y: -((x - 0.3) ** 2) - (y + 0.2) ** 2,
-        {"x": (-1, 1), "y": (-1, 1)},
-        random_state=0,
-        verbose=0,
-    )
-    optimizer._gp = TorchGPRegressor(
-        Matern(nu=2.5), alpha=1e-6, normalize_y=True, n_restarts_optimizer=2
-    )
-    optimizer.maximize(init_points=4, n_iter=8)
-    assert optimizer.max["target"] > -0.01
+
+    def optimizer():
+        return bayes_opt.BayesianOptimization(
+            lambda x, y: -((x - 0.3) ** 2) - (y + 0.2) ** 2,
+            {"x": (-1, 1), "y": (-1, 1)},
+            random_state=0,
+            verbose=0,
+        )
+
+    suggested = []
+    for regressor in (GaussianProcessRegressor, TorchGPRegressor):
+        search = optimizer()
+        search._gp = regressor(
+            Matern(nu=2.5), alpha=1e-6, normalize_y=True, random_state=0
+        )
+        search.maximize(init_points=5, n_iter=0)
+        suggested.append([search.suggest()[name] for name in "xy"])
+    np.testing.assert_allclose(suggested[1], suggested[0], atol=1e-3)
+    initial = search.max["target"]
+    search.maximize(init_points=0, n_iter=8)
+    assert search.max["target"] > initial
+    assert search.max["target"] > -0.05
 
 
+@pytest.mark.clients
 def test_scikit_optimize_with_our_class():
     skopt = pytest.importorskip("skopt")
     optimizer = skopt.Optimizer(
