@@ -1,14 +1,14 @@
 """Minimisers over theta, and the record of each start."""
 
-import functools
 import time
 import warnings
 
 import numpy as np
 import scipy.optimize
-import threadpoolctl
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
+
+from ._threads import one_blas_thread
 
 
 class Optimum(tuple):
@@ -35,7 +35,7 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
     `eps` is the relative round-off of the objective: below 10 eps no decrease can be
     told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds).
     """
-    with _one_blas_thread():
+    with one_blas_thread():
         result = scipy.optimize.minimize(
             obj_func,
             initial_theta,
@@ -51,21 +51,6 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
         converged=bool(result.success) or _is_flat(result, bounds, eps),
         message=str(result.message),
     )
-
-
-def _one_blas_thread():
-    """Keep SciPy's OpenBLAS to one thread; torch's own threads are left alone.
-
-    L-BFGS-B makes tiny LAPACK calls, after each of which the OpenBLAS workers spin on
-    the cores that torch needs: a fit at n = 10 took 313 ms with them and 14 ms without
-    (2 cores). threadpoolctl comes with scikit-learn, which depends on it.
-    """
-    return _blas_controller().limit(limits=1, user_api="blas")
-
-
-@functools.cache
-def _blas_controller():
-    return threadpoolctl.ThreadpoolController()
 
 
 def _is_flat(result, bounds, eps):
@@ -154,3 +139,26 @@ def starting_points(kernel, n_restarts, rng):
         )
     draws = [rng.uniform(bounds[:, 0], bounds[:, 1]) for _ in range(n_restarts)]
     return [kernel.theta, *draws]
+
+
+def warn_at_bounds(kernel):
+    """Tell which hyperparameters ended at a bound, in scikit-learn's words."""
+    near = np.isclose(kernel.bounds, kernel.theta[:, None])
+    row = 0
+    for hyper in kernel.hyperparameters:
+        if hyper.fixed:
+            continue
+        for dimension in range(hyper.n_elements):
+            at_lower, at_upper = near[row]
+            row += 1
+            if not (at_lower or at_upper):
+                continue
+            side, change = ("lower", "De") if at_lower else ("upper", "In")
+            warnings.warn(
+                f"The optimal value found for dimension {dimension} of parameter "
+                f"{hyper.name} is close to the specified {side} bound "
+                f"{hyper.bounds[dimension][0 if at_lower else 1]}. {change}creasing "
+                "the bound and calling fit again may find a better value.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
