@@ -1,14 +1,9 @@
 """Keeping two thread pools off the same cores."""
 
 import functools
-import threading
 from contextlib import contextmanager
 
 import threadpoolctl
-
-_lock = threading.Lock()
-_users = 0
-_before = []
 
 
 @contextmanager
@@ -17,29 +12,25 @@ def one_blas_thread():
 
     SciPy's L-BFGS-B makes tiny LAPACK calls, after each of which the OpenBLAS workers
     spin on the cores that torch needs: a fit at n = 10 took 313 ms with them and 14 ms
-    without (2 cores). The limit is one for the process, so fits in several Python
-    threads share it: the first sets it, the last takes it back. threadpoolctl comes
-    with scikit-learn, which depends on it.
+    without (2 cores). threadpoolctl comes with scikit-learn, which depends on it.
+
+    OpenBLAS has one count for the process. Who finds it at 1 changes nothing and hence
+    restores nothing, so that overlapping fits in several Python threads end with the
+    count they began with.
     """
-    global _users, _before
-    with _lock:
-        if _users == 0:
-            _before = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
-            for pool, _ in _before:
-                pool.set_num_threads(1)
-        _users += 1
+    before = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
+    changed = [(pool, threads) for pool, threads in before if threads > 1]
+    for pool, _ in changed:
+        pool.set_num_threads(1)
     try:
         yield
     finally:
-        with _lock:
-            _users -= 1
-            if _users == 0:
-                for pool, n_threads in _before:
-                    pool.set_num_threads(n_threads)
+        for pool, threads in changed:
+            pool.set_num_threads(threads)
 
 
 @functools.cache
 def _blas_pools():
     """Found once: looking for the libraries of the process takes 4 ms."""
     controller = threadpoolctl.ThreadpoolController()
-    return [p for p in controller.lib_controllers if p.user_api == "blas"]
+    return [pool for pool in controller.lib_controllers if pool.user_api == "blas"]
