@@ -2,7 +2,8 @@
 
 RBF, Matern and RationalQuadratic are functions of r = |s|, s_k = (x_k - z_k) / l_k.
 Their derivative in log l_k is w(r) s_k^2 with a weight w = -k'(r) / r of their own;
-that is all a pullback needs, and with M = G * w the sum is `weighted_squares`.
+that is all a pullback needs, and with M = G * w the sum is ``apart.weighted(M, l)``.
+They take the differences of all pairs, `apart`, in place of the rows.
 """
 
 import math
@@ -12,18 +13,18 @@ import torch
 from scipy.special import gammaln, kve
 from sklearn.gaussian_process import kernels
 
-from .distance import distance, weighted_squares
+from .leaf import nothing
 from .registry import TorchKernel, register
 
 
-def rbf(params, X, Z):
+def rbf(params, apart):
     """exp(-r^2 / 2) (GPML 4.9)."""
-    X, Z = _scaled(params, X, Z)
-    K = distance(X, Z).square_().mul_(-0.5).exp_()
-    return K, lambda G: _length_scale(params, G * K, X, Z)
+    length_scale = params["length_scale"]
+    K = apart.squared(length_scale).mul_(-0.5).exp_()
+    return K, lambda G: {"length_scale": apart.weighted(G * K, length_scale)}
 
 
-def matern(params, X, Z):
+def matern(params, apart):
     """2^(1-nu) / Gamma(nu) t^nu K_nu(t), t = sqrt(2 nu) r (GPML 4.14).
 
     The weight is nu / (nu - 1) times the Matern function of order nu - 1 at the same
@@ -31,9 +32,9 @@ def matern(params, X, Z):
     """
     nu = params["nu"]
     if nu == math.inf:
-        return rbf(params, X, Z)
-    X, Z = _scaled(params, X, Z)
-    t = distance(X, Z).mul_(math.sqrt(2 * nu))
+        return rbf(params, apart)
+    length_scale = params["length_scale"]
+    t = apart.distance(length_scale).mul_(math.sqrt(2 * nu))
     K = matern_profile(nu, t)
 
     def pullback(G):
@@ -41,7 +42,7 @@ def matern(params, X, Z):
             weight = matern_profile(nu - 1, t).mul_(nu / (nu - 1))
         else:
             weight = _rough_weight(nu, t)
-        return _length_scale(params, weight.mul_(G), X, Z)
+        return {"length_scale": apart.weighted(weight.mul_(G), length_scale)}
 
     return K, pullback
 
@@ -91,11 +92,10 @@ def _rough_weight(nu, t):
     return weight.masked_fill_(t == 0, 0.0)
 
 
-def rational_quadratic(params, X, Z):
+def rational_quadratic(params, apart):
     """(1 + r^2 / (2 alpha))^-alpha (GPML 4.19), isotropic."""
     alpha = params["alpha"]
-    X, Z = _scaled(params, X, Z)
-    r2 = distance(X, Z).square_()
+    r2 = apart.squared(params["length_scale"])
     base = 1 + r2 / (2 * alpha)
     K = base**-alpha
 
@@ -108,10 +108,10 @@ def rational_quadratic(params, X, Z):
     return K, pullback
 
 
-def exp_sine_squared(params, X, Z):
+def exp_sine_squared(params, apart):
     """exp(-2 sin^2(pi |x - z| / p) / l^2) (GPML 4.31), isotropic."""
     scale = 2 / params["length_scale"] ** 2
-    phase = distance(X, Z).mul_(math.pi / params["periodicity"])
+    phase = apart.distance(1.0).mul_(math.pi / params["periodicity"])
     sine = phase.sin()
     K = torch.exp(-scale * sine.square())
 
@@ -126,22 +126,9 @@ def exp_sine_squared(params, X, Z):
     return K, pullback
 
 
-def unit_diag(params, X):
+def unit_diag(params):
     """k(x, x) = 1."""
-    return 1.0, lambda g: {}
-
-
-def _scaled(params, X, Z):
-    length_scale = params["length_scale"]
-    scaled = X / length_scale
-    return scaled, scaled if Z is X else Z / length_scale
-
-
-def _length_scale(params, M, X, Z):
-    """sum_ij M_ij s_ijk^2, for each k or summed over k (isotropic)."""
-    squares = weighted_squares(M, X, Z)
-    isotropic = not isinstance(params["length_scale"], torch.Tensor)
-    return {"length_scale": squares.sum() if isotropic else squares}
+    return 1.0, nothing
 
 
 def _check_length_scale(kernel, n_features):
@@ -168,7 +155,7 @@ def _check_isotropic(kernel, n_features):
 
 
 def _radial(function, check):
-    return TorchKernel(function, diag=unit_diag, stationary=True, check=check)
+    return TorchKernel(function, diag=unit_diag, radial=True, check=check)
 
 
 register(kernels.RBF, _radial(rbf, _check_length_scale))

@@ -8,8 +8,10 @@ import math
 
 import torch
 
+from .._linalg import lapack
 from .._linalg.cholesky import cholesky_, half_log_det, inverse_, panels, solve
 from ..exceptions import NotPositiveDefiniteError
+from . import small
 from .posterior import Posterior
 
 # How much of mean(diag K) the final factorisation may add, in this order.
@@ -49,6 +51,8 @@ def log_marginal_likelihood(K, y, noise, jitter=0.0):
     ------
     NotPositiveDefiniteError
     """
+    if lapack.serves(K):
+        return small.log_marginal_likelihood(K, y, noise, jitter)
     n, t = y.shape
     K.diagonal().mul_(1 + jitter).add_(noise)
     L = cholesky_(K)
