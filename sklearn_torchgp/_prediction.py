@@ -4,6 +4,7 @@ import warnings
 
 import torch
 
+from ._linalg.cholesky import symmetrize_
 from ._tensors import row_blocks
 
 
@@ -48,4 +49,4 @@ def joint_moments(covariance, posterior, X):
     k = covariance.cross(X)
     cov = covariance.full(X) - posterior.explained_covariance(k)
     cov.diagonal().clamp_(min=0)
-    return posterior.mean(k), cov
+    return posterior.mean(k), symmetrize_(cov)

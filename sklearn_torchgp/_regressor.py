@@ -237,7 +237,7 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         y, noise, jitter = self._exact_problem(device)
         helped = bool(np.all(np.asarray(as_numpy(noise)) > 0))
         try:
-            lml, posterior, self.jitter_ = fit_with_jitter(
+            lml, posterior, self.jitter_, extra = fit_with_jitter(
                 lambda: covariance.gram()[0],
                 y,
                 noise,
@@ -252,16 +252,15 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
                 "length scales far above the spread of X, and dtype='float32' are the "
                 "usual causes."
             ) from error
-        self._warn_of_jitter(jitter * covariance.diag(self.X_train_).mean().item())
+        if extra:
+            self._warn_of_jitter()
         if not self.optimizer_results_:
             self.log_marginal_likelihood_value_ = np.float64(lml)
         alpha = posterior.alpha
         self.alpha_ = kind(alpha[:, 0] if self.y_train_.ndim == 1 else alpha)
         self.L_ = kind(posterior.L.tril_())
 
-    def _warn_of_jitter(self, expected):
-        if self.jitter_ <= 1.001 * expected:
-            return
+    def _warn_of_jitter(self):
         warnings.warn(
             f"The covariance was not positive definite: {self.jitter_:.3g} was "
             f"added to its diagonal, beyond alpha={self.alpha}. Raise "

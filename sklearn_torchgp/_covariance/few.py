@@ -31,8 +31,9 @@ def few_rows(kernel, X, dtype, device):
     if not 0 < n * n * d <= MOST:
         return None
     terms = _terms(kernel, 0)[0]
-    if terms is None or all(term.white for term in terms):
+    if terms is None or not any(term.radials for term in terms):
         return None
+    X = np.asarray(X, dtype=np.float64)
     difference = np.abs(X[:, None] - X)
     positive = difference[difference > 0]
     # Beyond these the squares could leave the range of floats.

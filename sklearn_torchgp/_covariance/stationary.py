@@ -154,16 +154,19 @@ def _check_length_scale(kernel, n_features):
         )
 
 
-def _is_isotropic(kernel):
-    return np.size(kernel.length_scale) == 1
+def _check_isotropic(kernel, n_features):
+    if np.size(kernel.length_scale) != 1:
+        raise ValueError(
+            f"{type(kernel).__name__} takes a single length_scale. Got "
+            f"{kernel.length_scale!r}; scale the features or use RBF or Matern."
+        )
 
 
-def _radial(function, **options):
-    return TorchKernel(function, diag=unit_diag, radial=True, **options)
+def _radial(function, check):
+    return TorchKernel(function, diag=unit_diag, radial=True, check=check)
 
 
-register(kernels.RBF, _radial(rbf, check=_check_length_scale))
-register(kernels.Matern, _radial(matern, check=_check_length_scale))
-# scikit-learn refuses vectors here; the fallback lets its own message speak.
-register(kernels.RationalQuadratic, _radial(rational_quadratic, accepts=_is_isotropic))
-register(kernels.ExpSineSquared, _radial(exp_sine_squared, accepts=_is_isotropic))
+register(kernels.RBF, _radial(rbf, _check_length_scale))
+register(kernels.Matern, _radial(matern, _check_length_scale))
+register(kernels.RationalQuadratic, _radial(rational_quadratic, _check_isotropic))
+register(kernels.ExpSineSquared, _radial(exp_sine_squared, _check_isotropic))

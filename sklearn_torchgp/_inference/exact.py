@@ -85,8 +85,9 @@ def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
 
     Returns
     -------
-    lml, posterior, added : float, Posterior, float
-        `added` is the mean of what the diagonal got beyond `noise`.
+    lml, posterior, added, step : float, Posterior, float, float
+        `added` is the mean of what the diagonal got beyond `noise`, `step` the part
+        of the ladder in it (a fraction of mean(diag K)).
 
     Raises
     ------
@@ -102,5 +103,5 @@ def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
             )
         except NotPositiveDefiniteError:
             continue
-        return lml, posterior, (step + jitter) * scale
+        return lml, posterior, (step + jitter) * scale, step
     raise NotPositiveDefiniteError("no jitter on the ladder gave a Cholesky factor")
