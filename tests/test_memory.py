@@ -32,9 +32,10 @@ print((memory("VmHWM") - before) / (8 * n * n))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_likelihood_and_gradient_take_at_most_four_matrices():
+def test_likelihood_and_gradient_take_one_matrix():
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
     )
     matrices = float(run.stdout)
-    assert 0.9 < matrices < 4, matrices
+    # Pages of the upper triangle that nobody writes never become resident.
+    assert 0.5 < matrices < 1.5, matrices
