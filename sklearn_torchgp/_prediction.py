@@ -1,4 +1,7 @@
-"""Moments of the latent function at new rows, from a covariance and a posterior."""
+"""Moments of the latent function at new rows, from a covariance and a posterior.
+
+`noise` says whether variances have the kernel's own noise (its White part).
+"""
 
 import warnings
 
@@ -7,43 +10,48 @@ import torch
 from ._tensors import row_blocks
 
 
-def prior_moments(covariance, n_targets, return_std, return_cov):
-    """Mean (n, t), and standard deviation (n,) or covariance (n, n) or None, of the
-    prior at the covariance's own rows.
+def prior_moments(covariance, n_targets, spread, *, noise=True):
+    """Mean (n, t), and variance (n, 1) or covariance (n, n, 1) or None, of the prior
+    at the covariance's own rows.
     """
     points = covariance.points
     mean = points.zeros(points.n, n_targets)
-    if return_cov:
-        return mean, covariance.full()
-    return mean, covariance.diag(points).sqrt() if return_std else None
+    if spread == "cov":
+        return mean, covariance.full(noise=noise)[..., None]
+    if spread == "var":
+        return mean, covariance.diag(points, noise=noise)[:, None]
+    return mean, None
 
 
-def row_moments(covariance, posterior, X, return_std):
-    """Mean (m, t) and standard deviation (m,), in blocks of rows."""
+def row_moments(covariance, posterior, X, spread, *, noise=True):
+    """Mean (m, t) and variance (m, n_factors) or None, in blocks of rows."""
     points, n = covariance.points, covariance.points.n
-    bytes_per_row = (4 if return_std else 2) * n * points.itemsize
+    n_factors = posterior.n_factors if spread else 0
+    bytes_per_row = (2 + 2 * n_factors) * n * points.itemsize
     means, variances = [], []
     for rows in row_blocks(len(X), bytes_per_row, points.device):
         Z = points.others(X[rows])
         k = covariance.cross(Z)
         means.append(posterior.mean(k))
-        if return_std:
-            variances.append(covariance.diag(Z) - posterior.explained(k))
+        if spread:
+            prior = covariance.diag(Z, noise=noise)[:, None]
+            variances.append(prior - posterior.explained(k))
     mean = torch.cat(means)
-    if not return_std:
+    if not spread:
         return mean, None
     variance = torch.cat(variances)
     if (variance < 0).any():
         warnings.warn(
             "Predicted variances smaller than 0. Setting those variances to 0.",
-            stacklevel=4,
+            stacklevel=5,
         )
-    return mean, variance.clamp_(min=0).sqrt_()
+    return mean, variance.clamp_(min=0)
 
 
-def joint_moments(covariance, posterior, X):
-    """Mean (m, t) and covariance (m, m)."""
+def joint_moments(covariance, posterior, X, *, noise=True):
+    """Mean (m, t) and covariance (m, m, n_factors)."""
     k = covariance.cross(X)
-    cov = covariance.full(X) - posterior.explained_covariance(k)
-    cov.diagonal().clamp_(min=0)
+    prior = covariance.full(X, noise=noise)[..., None]
+    cov = prior - posterior.explained_covariance(k)
+    torch.diagonal(cov).clamp_(min=0)
     return posterior.mean(k), cov

@@ -1,6 +1,7 @@
 """Gaussian-process regression."""
 
 import warnings
+from itertools import compress
 
 import numpy as np
 import torch
@@ -9,19 +10,16 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 
 from ._base import GPEstimator
-from ._inference.exact import (
-    JITTER_LADDER,
-    fit_with_jitter,
-    log_marginal_likelihood,
-    rounding_jitter,
-)
-from ._inference.posterior import Posterior
-from ._prediction import joint_moments, prior_moments, row_moments
-from ._tensors import ArrayKind, as_numpy, float_dtype, resolve_dtype
+from ._inference.evidence import evidence
+from ._inference.exact import JITTER_LADDER, fit_with_jitter, rounding_jitter
+from ._inference.observations import Observations
+from ._metadata import check_noise_variance, check_weights, distinct_rows
+from ._predictor import Predictor
+from ._tensors import as_numpy
 from .exceptions import JitterWarning, NotPositiveDefiniteError
 
 
-class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
+class TorchGPRegressor(Predictor, GPEstimator, GaussianProcessRegressor):
     """Gaussian-process regression on PyTorch linear algebra, CPU or GPU.
 
     A drop-in for :class:`sklearn.gaussian_process.GaussianProcessRegressor`: same
@@ -144,7 +142,7 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         self.device = device
         self.dtype = dtype
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None, noise_variance=None):
         """Fit the model: optimise the hyperparameters, factor the covariance.
 
         Parameters
@@ -153,6 +151,16 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             Training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A row of weight w stands for w copies of itself, exactly, for any real
+            w >= 0; zero leaves the row out. `normalize_y` then takes the weighted
+            mean and deviation. Each copy has the noise of its row, and rows of a
+            weight other than 0 and 1 need some.
+        noise_variance : array-like of shape (n_samples,) or (n_samples, n_targets), \
+                default=None
+            Known noise of each observation, in units of y squared (whatever
+            `normalize_y`), on top of `alpha` and any WhiteKernel. With a column for
+            each target, each target has its own factor `L_`.
 
         Returns
         -------
@@ -174,23 +182,34 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             X, y, kind = self._validate_training_data(
                 X, y, multi_output=True, y_numeric=True
             )
-            self._set_training_data(X, y, kind)
             self._check_alpha(len(y))
+            self._set_training_data(X, y, kind, sample_weight, noise_variance)
             self.kernel_ = kernel
-            self._fit_hyperparameters(self._device_for(len(y)))
-            self._factor(self._device_for(len(y)), kind)
+            device = self._device_for(len(self.y_train_))
+            self._fit_hyperparameters(device)
+            self._factor(device, kind)
         return self
 
-    def _set_training_data(self, X, y, kind):
-        """X_train_, y_train_ and the scale of y, in the caller's kind of array."""
+    def _set_training_data(self, X, y, kind, sample_weight, noise_variance):
+        """What is observed and the scale of y, in the caller's kind of array."""
         n_targets_seen = y.shape[1] if y.ndim > 1 else 1
         if self.n_targets is not None and n_targets_seen != self.n_targets:
             raise ValueError(
                 "The number of targets seen in `y` is different from the parameter "
                 f"`n_targets`. Got {n_targets_seen} != {self.n_targets}."
             )
+        weights = check_weights(sample_weight, len(y))
+        known = check_noise_variance(noise_variance, len(y), n_targets_seen)
+        self._rows_kept = None
+        if weights is not None and not weights.all():
+            self._rows_kept = kept = weights > 0
+            X = X[kept] if isinstance(X, np.ndarray) else list(compress(X, kept))
+            y, weights = y[kept], weights[kept]
+            known = None if known is None else known[kept]
+        self.sample_weight_train_ = None if weights is None else kind(weights)
+        self.noise_variance_train_ = None if known is None else kind(known)
         if self.normalize_y:
-            mean, std = np.mean(y, axis=0), _safe_scale(y)
+            mean, std = _mean_and_scale(y, weights)
             y = (y - mean) / std
         else:
             shape = (y.shape[1],) if y.ndim == 2 else 1
@@ -216,12 +235,10 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
 
     def _fit_hyperparameters(self, device):
         """Maximise the log marginal likelihood over kernel_.theta."""
-        objective = self._objective(
-            self._covariance(self.kernel_, self.X_train_, device)
-        )
         self.optimizer_results_ = []
         if self.optimizer is None or self.kernel_.n_dims == 0:
             return
+        objective = self._objective(*self._distinct(device))
         if _overrides_lml(self):
 
             def objective(theta, eval_gradient):
@@ -234,15 +251,22 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
     def _factor(self, device, kind):
         """L_, alpha_ and jitter_ at the final hyperparameters."""
         covariance = self._covariance(self.kernel_, self.X_train_, device)
-        y, noise, jitter = self._exact_problem(device)
-        helped = bool(np.all(np.asarray(as_numpy(noise)) > 0))
+        observations = self._observations(device)
+        helped = bool(np.all(np.asarray(as_numpy(observations.noise)) > 0))
+        jitter, dtype = observations.jitter, observations.y.dtype
+        nugget = self._nugget(covariance, observations)[0]
+
+        def evaluate(K, variance):
+            noisier = observations.with_more_noise(variance)
+            lml, _, posterior = evidence(K, noisier, nugget)
+            return lml, posterior
+
         try:
             lml, posterior, self.jitter_ = fit_with_jitter(
                 lambda: covariance.gram()[0],
-                y,
-                noise,
+                evaluate,
                 jitter=jitter,
-                ladder=JITTER_LADDER[y.dtype] if helped else (),
+                ladder=JITTER_LADDER[dtype] if helped else (),
             )
         except NotPositiveDefiniteError as error:
             raise NotPositiveDefiniteError(
@@ -271,32 +295,71 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             stacklevel=4,
         )
 
-    def _exact_problem(self, device):
-        """Targets (n, t), noise (float or (n,)) and the precision's own jitter."""
-        y = self._targets(device)
-        noise = self._noise(device)
-        helped = isinstance(noise, torch.Tensor) or noise > 0
-        return y, noise, rounding_jitter(len(y), y.dtype) if helped else 0.0
-
-    def _targets(self, device):
-        """y_train_ as (n_samples, n_targets)."""
+    def _observations(self, device):
+        """What exact inference is to condition on, as tensors."""
         y = self._tensor("y_train_", device)
-        return y[:, None] if y.ndim == 1 else y
+        y = y[:, None] if y.ndim == 1 else y
+        noise = self._noise(y)
+        helped = isinstance(noise, torch.Tensor) or noise > 0
+        weight = self.sample_weight_train_
+        return Observations(
+            y,
+            noise,
+            jitter=rounding_jitter(len(y), y.dtype) if helped else 0.0,
+            weight=None if weight is None else torch.as_tensor(weight).to(y),
+        )
 
-    def _noise(self, device):
-        """alpha as a float or a tensor (n_samples,)."""
-        alpha = np.asarray(as_numpy(self.alpha), dtype=np.float64)
-        if alpha.size == 1:
-            return alpha.item()
-        return self._tensor("alpha", device)
+    def _noise(self, y):
+        """alpha and known noise, in normalised units: a float, (n,) or (n, t)."""
+        noise = np.asarray(as_numpy(self.alpha), dtype=np.float64)
+        if noise.size == 1:
+            noise = noise.item()
+        elif self._rows_kept is not None:
+            noise = noise[self._rows_kept]
+        known = self.noise_variance_train_
+        if known is not None:
+            known, scale = as_numpy(known), np.unique(as_numpy(self._y_train_std))
+            if scale.size > 1:  # the scales of the targets differ: so do the factors
+                scale = np.asarray(as_numpy(self._y_train_std))
+                known = known[:, None] if known.ndim == 1 else known
+            scaled = known / scale**2
+            noise = scaled + (noise if known.ndim == 1 else np.reshape(noise, (-1, 1)))
+        return noise if isinstance(noise, float) else torch.as_tensor(noise).to(y)
 
-    def _objective(self, covariance):
-        """theta -> log marginal likelihood [, gradient] on the current data.
+    def _nugget(self, covariance, observations, theta=None):
+        """The kernel's White part on each row, where the weights need it."""
+        if observations.weight is None:
+            return 0.0, None
+        return covariance.nugget(theta)
+
+    def _distinct(self, device):
+        """Covariance and observations with equal rows merged into weighted ones.
+
+        Rows equal in X, y and noise are what weights mean, so the evidence is the same;
+        but its matrix is smaller and does not turn singular as the noise gets small,
+        where the optimiser would climb round-off.
+        """
+        X = as_numpy(self.X_train_)
+        covariance = self._covariance(self.kernel_, X, device)
+        observations = self._observations(device)
+        if observations.jitter or not covariance.tells_noise or not _is_table(X):
+            return covariance, observations
+        columns = [as_numpy(observations.y)]
+        if isinstance(observations.noise, torch.Tensor):
+            columns.append(as_numpy(observations.noise))
+        rows, weights = distinct_rows(X, columns, as_numpy(self.sample_weight_train_))
+        if len(rows) == len(X):
+            return covariance, observations
+        weights = torch.as_tensor(weights).to(observations.y)
+        merged = observations.merged(torch.as_tensor(rows).to(device), weights)
+        return self._covariance(self.kernel_, X[rows], device), merged
+
+    def _objective(self, covariance, observations):
+        """theta -> log marginal likelihood [, gradient].
 
         One (n, n) buffer serves all evaluations.
         """
         points = covariance.points
-        problem = self._exact_problem(points.device)
         buffer = torch.empty(
             points.n, points.n, dtype=points.dtype, device=points.device
         )
@@ -304,12 +367,17 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         def objective(theta, eval_gradient):
             try:
                 K, pullback = covariance.gram(theta, out=buffer)
-                lml, derivative, _ = log_marginal_likelihood(K, *problem)
+                nugget, pull = self._nugget(covariance, observations, theta)
+                lml, derivative, _ = evidence(K, observations, nugget)
             except NotPositiveDefiniteError:
                 lml = np.float64(-np.inf)
                 return (lml, np.zeros_like(theta)) if eval_gradient else lml
             lml = np.float64(lml)
-            return (lml, pullback(derivative())) if eval_gradient else lml
+            if not eval_gradient:
+                return lml
+            G, slope = derivative()
+            gradient = pullback(G)
+            return lml, gradient if slope is None else gradient + pull(slope)
 
         return objective
 
@@ -355,107 +423,8 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             self.kernel_.theta = theta
         device = self._device_for(self.X_train_.shape[0])
         covariance = self._covariance(self.kernel_, self.X_train_, device)
-        return self._objective(covariance)(theta, eval_gradient)
-
-    def predict(self, X, return_std=False, return_cov=False):
-        """Predict from the posterior, or from the prior if not fitted.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or list of object
-            Rows to predict at.
-        return_std : bool, default=False
-            Whether the standard deviation is returned, too.
-        return_cov : bool, default=False
-            Whether the joint covariance is returned, too. Not both.
-
-        Returns
-        -------
-        y_mean : array of shape (n_samples,) or (n_samples, n_targets)
-        y_std : array of the shape of y_mean, optional
-        y_cov : array of shape (n_samples, n_samples) or \
-                (n_samples, n_samples, n_targets), optional
-
-        Raises
-        ------
-        RuntimeError
-            If both `return_std` and `return_cov` are set.
-        """
-        if return_std and return_cov:
-            raise RuntimeError(
-                "At most one of return_std or return_cov can be requested."
-            )
-        X, kind = self._validate_rows(X, "predict")
-        fitted = hasattr(self, "X_train_")
-        moments = self._posterior_moments if fitted else self._prior_moments
-        mean, spread = moments(X, return_std, return_cov)
-        dtype = torch.promote_types(float_dtype(X), resolve_dtype(self.dtype))
-        if not (return_std or return_cov):
-            return kind(mean.to(dtype))
-        return kind(mean.to(dtype)), kind(spread.to(dtype))
-
-    def _prior_moments(self, X, return_std, return_cov):
-        kernel = self._initial_kernel(fixed=True)
-        covariance = self._covariance(kernel, X, self._device_for(len(X)))
-        n_targets = self.n_targets or 1
-        mean, spread = prior_moments(covariance, n_targets, return_std, return_cov)
-        if spread is not None and n_targets > 1:
-            spread = spread[..., None].repeat_interleave(n_targets, dim=-1)
-        return mean.squeeze(), spread
-
-    def _posterior_moments(self, X, return_std, return_cov):
-        device = self._device_for(self.X_train_.shape[0], fitted=True)
-        covariance = self._covariance(self.kernel_, self.X_train_, device)
-        alpha = self._tensor("alpha_", device)
-        alpha = alpha[:, None] if alpha.ndim == 1 else alpha
-        need_factor = return_std or return_cov
-        L = self._tensor("L_", device) if need_factor else None
-        posterior = Posterior(alpha, L)
-        if return_cov:
-            mean, spread = joint_moments(covariance, posterior, X)
-        else:
-            mean, spread = row_moments(covariance, posterior, X, return_std)
-        offset, scale = (
-            torch.as_tensor(as_numpy(stat)).to(device, torch.float64)
-            for stat in (self._y_train_mean, self._y_train_std)
-        )
-        mean = _drop_single_target(mean * scale + offset)
-        if not need_factor:
-            return mean, None
-        # One covariance serves all targets; each takes it to its own scale.
-        scale = scale.expand(alpha.shape[1])
-        scale = scale if return_std else scale.square()
-        return mean, _drop_single_target(spread[..., None] * scale)
-
-    def sample_y(self, X, n_samples=1, random_state=0):
-        """Draw functions from the posterior (or prior) and evaluate them at X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features), or list of object
-        n_samples : int, default=1
-            Number of draws.
-        random_state : int, RandomState instance or None, default=0
-            The default draws the same functions in every call.
-
-        Returns
-        -------
-        y_samples : array of shape (n_samples_X, n_samples) or \
-                (n_samples_X, n_targets, n_samples)
-        """
-        rng = check_random_state(random_state)
-        kind = ArrayKind(X)
-        mean, cov = (
-            np.asarray(as_numpy(moment), dtype=np.float64)
-            for moment in self.predict(X, return_cov=True)
-        )
-        if mean.ndim == 1:
-            return kind(rng.multivariate_normal(mean, cov, n_samples).T)
-        draws = [
-            rng.multivariate_normal(mean[:, target], cov[..., target], n_samples).T
-            for target in range(mean.shape[1])
-        ]
-        return kind(np.stack(draws, axis=1))
+        objective = self._objective(covariance, self._observations(device))
+        return objective(theta, eval_gradient)
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R^2 of the predicted mean.
@@ -483,13 +452,17 @@ def _overrides_lml(estimator):
     return own is not TorchGPRegressor.log_marginal_likelihood
 
 
-def _safe_scale(y):
-    """Standard deviation of each target, 1 where a target is constant."""
-    std, mean = np.std(y, axis=0), np.mean(y, axis=0)
+def _is_table(X):
+    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"
+
+
+def _mean_and_scale(y, weights):
+    """Mean and deviation of each target, weighted; 1 where a target is constant."""
+    mean = np.average(y, axis=0, weights=weights)
+    if weights is None:
+        std = np.std(y, axis=0)
+    else:
+        std = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
     # A constant's computed deviation may be round-off instead of zero.
     constant = std <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-    return np.where(constant, 1.0, std)[()]
-
-
-def _drop_single_target(values):
-    return values[..., 0] if values.shape[-1] == 1 else values
+    return mean, np.where(constant, 1.0, std)[()]

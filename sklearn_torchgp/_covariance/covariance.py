@@ -51,6 +51,11 @@ class Covariance:
         """Number of free hyperparameters, the length of theta."""
         return self._tree.stop
 
+    @property
+    def tells_noise(self):
+        """Whether `nugget` is all the noise there is: NumPy kernels do not say."""
+        return self._tree.blockwise
+
     def gram(self, theta=None, out=None):
         """K(X, X) with its noise, and its pullback.
 
@@ -97,11 +102,35 @@ class Covariance:
 
         return out, pullback
 
-    def full(self, X=None, theta=None):
-        """K(X, X) with its noise, both triangles; X defaults to the own rows."""
+    def nugget(self, theta=None):
+        """The kernel's own noise on each row, which `gram` has on its diagonal.
+
+        Returns
+        -------
+        value : tensor (n,)
+        pullback : callable
+            ``pullback(g)`` -> ndarray (n_dims,), sum_i g_i d value_i / dtheta.
+        """
+        value, pull = self._tree.nugget(self._at(theta), self.points)
+
+        def pullback(g):
+            grads = [{} for _ in self._leaves]
+            pull(g, 1.0, grads)
+            return self._flatten(grads)
+
+        return self._filled(value, self.points.n), pullback
+
+    def full(self, X=None, theta=None, *, noise=True):
+        """K(X, X), both triangles, with the kernel's own noise or without.
+
+        X defaults to the own rows.
+        """
         other = self if X is None else self._rebound(X)
         K, _ = other.gram(theta)
-        return K.tril() + K.tril(-1).mT
+        K = K.tril() + K.tril(-1).mT
+        if not noise:
+            K.diagonal().copy_(other.diag(other.points, theta, noise=False))
+        return K
 
     def cross(self, Z, theta=None):
         """k(z_i, x_j): tensor (m, n) for new rows Z; noise is never part of it."""

@@ -67,13 +67,16 @@ def log_marginal_likelihood(K, y, noise, jitter=0.0):
     return lml, derivative, Posterior(alpha, L)
 
 
-def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
-    """`log_marginal_likelihood` on gram(), with more jitter if that is not enough.
+def fit_with_jitter(gram, evaluate, *, jitter=0.0, ladder=()):
+    """Evaluate a criterion on gram(), with more jitter if the noise is not enough.
 
     Parameters
     ----------
     gram : callable
         Makes K anew, for every try spoils it.
+    evaluate : callable
+        ``evaluate(K, variance)`` -> (value, posterior), with `variance` added to the
+        noise.
     jitter : float
         As in `log_marginal_likelihood`.
     ladder : sequence of float
@@ -81,7 +84,7 @@ def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
 
     Returns
     -------
-    lml, posterior, added : float, Posterior, float
+    value, posterior, added : float, Posterior, float
         `added` is the mean of what the diagonal got beyond `noise`.
 
     Raises
@@ -93,10 +96,8 @@ def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
         K = gram()
         scale = K.diagonal().mean().item()
         try:
-            lml, _, posterior = log_marginal_likelihood(
-                K, y, noise + step * scale, jitter
-            )
+            value, posterior = evaluate(K, step * scale)
         except NotPositiveDefiniteError:
             continue
-        return lml, posterior, (step + jitter) * scale
+        return value, posterior, (step + jitter) * scale
     raise NotPositiveDefiniteError("no jitter on the ladder gave a Cholesky factor")

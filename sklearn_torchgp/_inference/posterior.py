@@ -16,11 +16,21 @@ class Posterior:
     Attributes
     ----------
     alpha : tensor (n, t)
-    L : tensor (n, n), lower triangle
+    L : tensor (n, n), or (t, n, n) where each target has a factor; lower triangle
     """
 
     alpha: torch.Tensor
     L: torch.Tensor
+
+    @classmethod
+    def stack(cls, posteriors):
+        """One posterior of t targets from t posteriors of one target."""
+        alpha = torch.cat([posterior.alpha for posterior in posteriors], dim=1)
+        return cls(alpha, torch.stack([posterior.L for posterior in posteriors]))
+
+    @property
+    def n_factors(self):
+        return 1 if self.L.ndim == 2 else self.L.shape[0]
 
     def mean(self, k):
         """(m, t) in float64, for k = k(Z, X) of shape (m, n).
@@ -31,10 +41,15 @@ class Posterior:
         return k.double() @ self.alpha.double()
 
     def explained(self, k):
-        """The variance that the data take away from the prior's: (m,)."""
-        return solve_lower(self.L, k.mT).square_().sum(0)
+        """The variance that the data take away from the prior's: (m, n_factors)."""
+        V = solve_lower(self.L, k.mT)
+        return V.square_().sum(-2).reshape(self.n_factors, -1).mT
 
     def explained_covariance(self, k):
-        """The covariance that the data take away from the prior's: (m, m)."""
+        """The covariance that the data take away: (m, m, n_factors)."""
         V = solve_lower(self.L, k.mT)
-        return V.mT @ V
+        return _factors_last(V.mT @ V)
+
+
+def _factors_last(A):
+    return A[..., None] if A.ndim == 2 else A.permute(1, 2, 0)

@@ -1,0 +1,180 @@
+"""Predicting: the Gaussian at new rows, and the methods that show it."""
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+from ._inference.posterior import Posterior
+from ._metadata import check_noise_variance
+from ._prediction import joint_moments, prior_moments, row_moments
+from ._tensors import ArrayKind, as_numpy, float_dtype, resolve_dtype
+
+
+class Predictor:
+    """Mixin with `predict` and `sample_y` of a regressor that holds its posterior.
+
+    Everything that is said about new rows starts from `_gaussian`.
+    """
+
+    # Under metadata routing a Pipeline or a search hands these on unasked.
+    __metadata_request__predict = {
+        "return_std": True,
+        "return_cov": True,
+        "include_noise": True,
+    }
+
+    def predict(
+        self,
+        X,
+        return_std=False,
+        return_cov=False,
+        include_noise=None,
+        noise_variance=None,
+    ):
+        """Predict from the posterior, or from the prior if not fitted.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+            Rows to predict at.
+        return_std : bool, default=False
+            Whether the standard deviation is returned, too.
+        return_cov : bool, default=False
+            Whether the joint covariance is returned, too. Not both.
+        include_noise : bool, default=None
+            What the deviation or covariance is that of. True: of a new noisy
+            observation, with the kernel's White part and a scalar `alpha`. False: of
+            the latent function, with neither. None is scikit-learn's meaning: with
+            the White part, without `alpha`.
+        noise_variance : float or array-like of shape (n_samples,) or \
+                (n_samples, n_targets), default=None
+            Known noise of the new rows, in units of y squared, added to the variance
+            whatever `include_noise` says. None: no known noise.
+
+        Returns
+        -------
+        y_mean : array of shape (n_samples,) or (n_samples, n_targets)
+        y_std : array of the shape of y_mean, optional
+        y_cov : array of shape (n_samples, n_samples) or \
+                (n_samples, n_samples, n_targets), optional
+
+        Raises
+        ------
+        RuntimeError
+            If both `return_std` and `return_cov` are set.
+        ValueError
+            If X, `include_noise` or `noise_variance` is not as described.
+        """
+        if return_std and return_cov:
+            raise RuntimeError(
+                "At most one of return_std or return_cov can be requested."
+            )
+        spread = "cov" if return_cov else "var" if return_std else None
+        X, kind = self._validate_rows(X, "predict")
+        mean, second = self._gaussian(X, spread, include_noise, noise_variance)
+        mean = self._shown(mean, X, kind)
+        if not hasattr(self, "X_train_"):
+            mean = mean.squeeze()  # scikit-learn's shape for one row of the prior
+        if spread is None:
+            return mean
+        return mean, self._shown(second.sqrt_() if return_std else second, X, kind)
+
+    def _gaussian(self, X, spread=None, include_noise=None, noise_variance=None):
+        """Mean (m, t), and variance (m, t) or covariance (m, m, t) or None.
+
+        In units of y, in float64; X is validated, `spread` is None, "var" or "cov".
+        """
+        include_noise = _check_include_noise(include_noise)
+        fitted = hasattr(self, "X_train_")
+        moments = self._posterior_moments if fitted else self._prior_moments
+        mean, second = moments(X, spread, noise=include_noise is not False)
+        known = check_noise_variance(noise_variance, len(X), mean.shape[1])
+        if second is None:
+            return mean, None
+        second = second.expand(*second.shape[:-1], mean.shape[1]).clone()
+        diagonal = second if spread == "var" else torch.diagonal(second).mT
+        alpha = np.asarray(as_numpy(self.alpha), dtype=np.float64)
+        if include_noise and alpha.size == 1:
+            diagonal += alpha.item() * self._scale_of_y(mean.device)[1].square()
+        if known is not None:
+            known = torch.as_tensor(known, device=mean.device)
+            diagonal += known[:, None] if known.ndim == 1 else known
+        return mean, second
+
+    def _prior_moments(self, X, spread, *, noise):
+        kernel = self._initial_kernel(fixed=True)
+        covariance = self._covariance(kernel, X, self._device_for(len(X)))
+        n_targets = self.n_targets or 1
+        mean, second = prior_moments(covariance, n_targets, spread, noise=noise)
+        return mean.double(), None if second is None else second.double()
+
+    def _posterior_moments(self, X, spread, *, noise):
+        """Moments in units of y, without what is no part of the kernel."""
+        device = self._device_for(self.X_train_.shape[0], fitted=True)
+        covariance = self._covariance(self.kernel_, self.X_train_, device)
+        posterior = self._posterior(device, with_factor=spread is not None)
+        moments = joint_moments if spread == "cov" else row_moments
+        args = () if spread == "cov" else (spread,)
+        mean, second = moments(covariance, posterior, X, *args, noise=noise)
+        offset, scale = self._scale_of_y(device)
+        mean = mean * scale + offset
+        return mean, None if second is None else second * scale.square()
+
+    def _posterior(self, device, *, with_factor=True):
+        alpha = self._tensor("alpha_", device)
+        alpha = alpha[:, None] if alpha.ndim == 1 else alpha
+        return Posterior(alpha, self._tensor("L_", device) if with_factor else None)
+
+    def _scale_of_y(self, device):
+        """Offset and scale of the targets, float64, (n_targets,), (1,) or ()."""
+        if not hasattr(self, "X_train_"):
+            return torch.zeros((), device=device), torch.ones((), device=device)
+        return tuple(
+            torch.as_tensor(as_numpy(stat)).to(device, torch.float64)
+            for stat in (self._y_train_mean, self._y_train_std)
+        )
+
+    def _shown(self, values, X, kind):
+        """As the caller's kind of array; the axis of a single target is dropped."""
+        dtype = torch.promote_types(float_dtype(X), resolve_dtype(self.dtype))
+        single = values.shape[-1] == 1
+        return kind((values[..., 0] if single else values).to(dtype))
+
+    def sample_y(self, X, n_samples=1, random_state=0):
+        """Draw functions from the posterior (or prior) and evaluate them at X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features), or list of object
+        n_samples : int, default=1
+            Number of draws.
+        random_state : int, RandomState instance or None, default=0
+            The default draws the same functions in every call.
+
+        Returns
+        -------
+        y_samples : array of shape (n_samples_X, n_samples) or \
+                (n_samples_X, n_targets, n_samples)
+        """
+        rng = check_random_state(random_state)
+        kind = ArrayKind(X)
+        mean, cov = (
+            np.asarray(as_numpy(moment), dtype=np.float64)
+            for moment in self.predict(X, return_cov=True)
+        )
+        if mean.ndim == 1:
+            return kind(rng.multivariate_normal(mean, cov, n_samples).T)
+        draws = [
+            rng.multivariate_normal(mean[:, target], cov[..., target], n_samples).T
+            for target in range(mean.shape[1])
+        ]
+        return kind(np.stack(draws, axis=1))
+
+
+def _check_include_noise(value):
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return value if value is None else bool(value)
+    raise ValueError(
+        "The 'include_noise' parameter must be None (scikit-learn's meaning), True "
+        f"(a noisy observation) or False (the latent function). Got {value!r} instead."
+    )
