@@ -185,7 +185,7 @@ class TorchGPRegressor(Predictor, GPEstimator, GaussianProcessRegressor):
             self._check_alpha(len(y))
             self._set_training_data(X, y, kind, sample_weight, noise_variance)
             self.kernel_ = kernel
-            device = self._device_for(len(self.y_train_))
+            device = self._device_for(self.y_train_.shape[0])
             self._fit_hyperparameters(device)
             self._factor(device, kind)
         return self
@@ -306,7 +306,7 @@ class TorchGPRegressor(Predictor, GPEstimator, GaussianProcessRegressor):
             y,
             noise,
             jitter=rounding_jitter(len(y), y.dtype) if helped else 0.0,
-            weight=None if weight is None else torch.as_tensor(weight).to(y),
+            weight=None if weight is None else torch.as_tensor(as_numpy(weight)).to(y),
         )
 
     def _noise(self, y):
