@@ -276,7 +276,7 @@ class TorchGPRegressor(Predictor, GPEstimator, GaussianProcessRegressor):
                 "length scales far above the spread of X, and dtype='float32' are the "
                 "usual causes."
             ) from error
-        self._warn_of_jitter(jitter * covariance.diag(self.X_train_).mean().item())
+        self._warn_of_jitter(jitter * covariance.diag(covariance.points).mean().item())
         if not self.optimizer_results_:
             self.log_marginal_likelihood_value_ = np.float64(lml)
         alpha = posterior.alpha
