@@ -100,9 +100,9 @@ def symmetrize_(A):
 
 def _small_factor(A):
     L, info = torch.linalg.cholesky_ex(A)
-    # On CPU a failed factor holds garbage and on CUDA NaN: only `info` tells. A NaN
-    # in A passes LAPACK unnoticed on some builds and then shows in the last pivot.
-    if info.item() or not torch.isfinite(L[-1, -1]):
+    # On CPU a failed factor holds garbage and on CUDA NaN: only `info` tells. NaN and
+    # inf in A pass LAPACK unnoticed and then show in a pivot.
+    if info.item() or not torch.isfinite(L.diagonal().sum()):
         raise NotPositiveDefiniteError("a pivot of the Cholesky factor is not positive")
     return L
 
