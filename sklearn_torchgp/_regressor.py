@@ -1,6 +1,7 @@
 """Gaussian-process regression."""
 
 import warnings
+from dataclasses import replace
 from itertools import compress
 
 import numpy as np
@@ -252,21 +253,21 @@ class TorchGPRegressor(Predictor, GPEstimator, GaussianProcessRegressor):
         """L_, alpha_ and jitter_ at the final hyperparameters."""
         covariance = self._covariance(self.kernel_, self.X_train_, device)
         observations = self._observations(device)
-        helped = bool(np.all(np.asarray(as_numpy(observations.noise)) > 0))
-        jitter, dtype = observations.jitter, observations.y.dtype
+        y, noise, jitter = observations.y, observations.noise, observations.jitter
+        helped = bool(np.all(np.asarray(as_numpy(noise)) > 0))
         nugget = self._nugget(covariance, observations)[0]
 
-        def evaluate(K, variance):
-            noisier = observations.with_more_noise(variance)
-            lml, _, posterior = evidence(K, noisier, nugget)
-            return lml, posterior
+        def evaluate(K, y, noise, jitter):
+            return evidence(K, replace(observations, noise=noise), nugget)
 
         try:
             lml, posterior, self.jitter_ = fit_with_jitter(
                 lambda: covariance.gram()[0],
-                evaluate,
+                y,
+                noise,
                 jitter=jitter,
-                ladder=JITTER_LADDER[dtype] if helped else (),
+                ladder=JITTER_LADDER[y.dtype] if helped else (),
+                evaluate=evaluate,
             )
         except NotPositiveDefiniteError as error:
             raise NotPositiveDefiniteError(

@@ -67,24 +67,23 @@ def log_marginal_likelihood(K, y, noise, jitter=0.0):
     return lml, derivative, Posterior(alpha, L)
 
 
-def fit_with_jitter(gram, evaluate, *, jitter=0.0, ladder=()):
-    """Evaluate a criterion on gram(), with more jitter if the noise is not enough.
+def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=(), evaluate=None):
+    """`log_marginal_likelihood` on gram(), with more jitter if that is not enough.
 
     Parameters
     ----------
     gram : callable
         Makes K anew, for every try spoils it.
-    evaluate : callable
-        ``evaluate(K, variance)`` -> (value, posterior), with `variance` added to the
-        noise.
     jitter : float
         As in `log_marginal_likelihood`.
     ladder : sequence of float
         Further fractions of mean(diag K) to add, tried in this order.
+    evaluate : callable, default=log_marginal_likelihood
+        Another model's, of the same signature.
 
     Returns
     -------
-    value, posterior, added : float, Posterior, float
+    lml, posterior, added : float, Posterior, float
         `added` is the mean of what the diagonal got beyond `noise`.
 
     Raises
@@ -92,12 +91,13 @@ def fit_with_jitter(gram, evaluate, *, jitter=0.0, ladder=()):
     NotPositiveDefiniteError
         If nothing on the ladder helps.
     """
+    evaluate = evaluate or log_marginal_likelihood
     for step in (0.0, *ladder):
         K = gram()
         scale = K.diagonal().mean().item()
         try:
-            value, posterior = evaluate(K, step * scale)
+            lml, _, posterior = evaluate(K, y, noise + step * scale, jitter)
         except NotPositiveDefiniteError:
             continue
-        return value, posterior, (step + jitter) * scale
+        return lml, posterior, (step + jitter) * scale
     raise NotPositiveDefiniteError("no jitter on the ladder gave a Cholesky factor")

@@ -66,10 +66,6 @@ class Observations:
         noise = self.noise[rows] if per_row else self.noise
         return replace(self, y=self.y[rows], noise=noise, weight=weight)
 
-    def with_more_noise(self, variance):
-        """The same with `variance` added to every copy's noise."""
-        return replace(self, noise=self.noise + variance)
-
     def cover_(self, K, nugget=0.0):
         """Write the noise of the rows on the diagonal of K, which holds the nugget."""
         diagonal = K.diagonal()
