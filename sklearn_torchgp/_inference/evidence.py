@@ -1,7 +1,7 @@
 """log p(y | X) of any Gaussian observation model, its derivative, its posterior.
 
-Extends GPML algorithm 2.1 (`exact`) to weights and to noise of each target. The plain
-model takes `exact.log_marginal_likelihood` as it is.
+Extends GPML algorithm 2.1 (`exact`) to weights, trend and noise of each target. The
+plain model takes `exact.log_marginal_likelihood` as it is.
 """
 
 import math
@@ -11,6 +11,7 @@ import torch
 from .._linalg.cholesky import cholesky_, half_log_det, inverse_, panels, solve
 from .exact import log_marginal_likelihood
 from .posterior import Posterior
+from .trend import solve_with_trend
 
 
 def evidence(K, observations, nugget=0.0):
@@ -28,8 +29,8 @@ def evidence(K, observations, nugget=0.0):
     -------
     lml : float
     derivative : callable
-        ``derivative()`` -> (d lml / dK (n, n) in K's memory, d lml / d nugget beyond
-        its place in K: (n,) or None). To be called once.
+        ``derivative()`` -> (d lml / dK (n, n), lower triangle; d lml / d nugget beyond
+        its place in K: (n,) or None). To be called once; it may use K's memory.
     posterior : Posterior
         Valid until `derivative` is called.
 
@@ -70,22 +71,55 @@ def per_factor(function, K, observations, nugget):
     return sum(values), derivative, Posterior.stack(posteriors)
 
 
+def condition_(K, observations, nugget=0.0):
+    """The posterior, its factor in K's memory, for observations of one factor."""
+    L = cholesky_(observations.cover_(K, nugget))
+    if observations.basis is None:
+        return Posterior(solve(L, observations.y), L)
+    alpha, trend = solve_with_trend(L, observations.basis.H, observations.y)
+    return Posterior(alpha, L, trend)
+
+
+def precision_(posterior):
+    """P, with P y = alpha: K^-1, less what the trend explains (GPML 2.45).
+
+    In the memory of the posterior's L, lower triangle.
+    """
+    L, trend = posterior.L, posterior.trend
+    if trend is None:
+        return inverse_(L)
+    W = torch.linalg.solve_triangular(L.mT, trend.Q, upper=True)
+    return _add_outer_(inverse_(L), W, W, scale=-1.0)
+
+
 def _one_factor(K, observations, nugget):
     y = observations.y
     n, t = y.shape
-    L = cholesky_(observations.cover_(K, nugget))
-    alpha = solve(L, y)
+    posterior = condition_(K, observations, nugget)
+    alpha = posterior.alpha
     fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1))
-    lml = -(fit + t * half_log_det(L)).item() - 0.5 * n * t * math.log(2 * math.pi)
+    lml = -(fit + t * half_log_det(posterior.L)).item()
+    if posterior.trend is not None:
+        # Both H and y lose p dimensions to the trend: (n - p) log 2 pi (GPML 2.45).
+        n -= observations.basis.H.shape[1]
+        half_log_A = posterior.trend.R.diagonal().abs().log().sum().item()
+        lml -= t * (half_log_A - observations.basis.log_scale)
+    lml -= 0.5 * n * t * math.log(2 * math.pi)
     copies, copies_slope = observations.copies(nugget)
 
     def derivative():
-        G = inverse_(L)
-        for rows in panels(n, 512):  # (alpha alpha' - t K^-1) / 2 (GPML 5.9)
-            block = G[rows, : rows.stop]
-            block.addmm_(alpha[rows], alpha[: rows.stop].mT, beta=-0.5 * t, alpha=0.5)
+        # (alpha alpha' - t P) / 2, as GPML 5.9
+        G = _add_outer_(precision_(posterior), alpha, alpha, beta=-0.5 * t, scale=0.5)
         slope = observations.nugget_slope(G.diagonal())
         G.diagonal().mul_(1 + observations.jitter)
         return G, None if slope is None else slope + copies_slope
 
-    return lml + copies, derivative, Posterior(alpha, L)
+    return lml + copies, derivative, posterior
+
+
+def _add_outer_(A, u, v, *, beta=1.0, scale):
+    """A <- beta A + scale u v' in the lower triangle."""
+    for rows in panels(A.shape[0], 512):
+        block = A[rows, : rows.stop]
+        block.addmm_(u[rows], v[: rows.stop].mT, beta=beta, alpha=scale)
+    return A

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..exceptions import NotPositiveDefiniteError
+from .trend import Basis
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,15 @@ class Observations:
         K's own diagonal is multiplied by 1 + jitter.
     weight : tensor (n,), default=None
         Positive; None means 1.
+    basis : Basis, default=None
+        Columns of the trend; None means no trend.
     """
 
     y: torch.Tensor
     noise: float | torch.Tensor
     jitter: float = 0.0
     weight: torch.Tensor | None = None
+    basis: Basis | None = None
 
     @property
     def shared(self):
@@ -51,7 +55,7 @@ class Observations:
     @property
     def plain(self):
         """Whether this is y = f + e with one factor and nothing else."""
-        return self.shared and self.weight is None
+        return self.shared and self.weight is None and self.basis is None
 
     def factors(self):
         """The observations split so that each part needs one factor."""
@@ -64,7 +68,8 @@ class Observations:
         """The rows given by index, each now standing for its equals as well."""
         per_row = isinstance(self.noise, torch.Tensor)
         noise = self.noise[rows] if per_row else self.noise
-        return replace(self, y=self.y[rows], noise=noise, weight=weight)
+        basis = None if self.basis is None else self.basis[rows]
+        return replace(self, y=self.y[rows], noise=noise, weight=weight, basis=basis)
 
     def cover_(self, K, nugget=0.0):
         """Write the noise of the rows on the diagonal of K, which holds the nugget."""
