@@ -1,8 +1,57 @@
 """What comes with the rows: known noise and weights, checked before any work."""
 
+from dataclasses import dataclass
+from itertools import compress
+
 import numpy as np
 
 from ._tensors import as_numpy
+
+
+@dataclass
+class Rows:
+    """Validated rows and what came with them, in the units of the caller.
+
+    Attributes
+    ----------
+    X : ndarray (n, d) or list of n objects
+    y : ndarray (n,) or (n, t)
+    weight : ndarray (n,) or None
+    noise_variance : ndarray (n,) or (n, t) or None
+    kept : ndarray of bool or None
+        Which of the rows given these are, where a weight of zero left some out.
+    """
+
+    X: object
+    y: np.ndarray
+    weight: np.ndarray | None = None
+    noise_variance: np.ndarray | None = None
+    kept: np.ndarray | None = None
+
+    @classmethod
+    def checked(cls, X, y, sample_weight, noise_variance):
+        """Rows without those of weight zero; ValueError for bad weights or noise."""
+        weight = check_weights(sample_weight, len(y))
+        n_targets = y.shape[1] if y.ndim == 2 else 1
+        known = check_noise_variance(noise_variance, len(y), n_targets)
+        if weight is None or weight.all():
+            return cls(X, y, weight, known)
+        kept = weight > 0
+        X = X[kept] if isinstance(X, np.ndarray) else list(compress(X, kept))
+        known = None if known is None else known[kept]
+        return cls(X, y[kept], weight[kept], known, kept)
+
+    def after(self, old):
+        """These rows after the old ones; what only one side has is filled in."""
+        n_old, n_new = len(old.y), len(self.y)
+        join = isinstance(self.X, np.ndarray)
+        X = np.concatenate([old.X, self.X]) if join else [*old.X, *self.X]
+        y = np.concatenate([old.y, self.y])
+        weight = _joined(old.weight, self.weight, np.ones(n_old), np.ones(n_new))
+        noise = _joined(
+            old.noise_variance, self.noise_variance, np.zeros(n_old), np.zeros(n_new)
+        )
+        return Rows(X, y, weight, noise)
 
 
 def check_noise_variance(value, n_samples, n_targets):
@@ -93,3 +142,13 @@ def distinct_rows(X, columns, weights=None):
     total = np.bincount(group.ravel(), weights)
     order = np.argsort(first)
     return first[order], total[order].astype(np.float64)
+
+
+def _joined(old, new, old_default, new_default):
+    if old is None and new is None:
+        return None
+    parts = [old_default if old is None else old, new_default if new is None else new]
+    if {part.ndim for part in parts} == {1, 2}:
+        t = max(part.shape[-1] for part in parts if part.ndim == 2)
+        parts = [p if p.ndim == 2 else np.tile(p[:, None], t) for p in parts]
+    return np.concatenate(parts)

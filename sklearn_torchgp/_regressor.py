@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import replace
-from itertools import compress
 
 import numpy as np
 import torch
@@ -14,13 +13,16 @@ from ._base import GPEstimator
 from ._criteria import CRITERIA, Criteria
 from ._inference.evidence import evidence
 from ._inference.exact import JITTER_LADDER, fit_with_jitter
-from ._metadata import check_noise_variance, check_weights
+from ._metadata import Rows
 from ._predictor import Predictor
 from ._tensors import as_numpy
+from ._updates import Updates
 from .exceptions import JitterWarning, NotPositiveDefiniteError
 
 
-class TorchGPRegressor(Criteria, Predictor, GPEstimator, GaussianProcessRegressor):
+class TorchGPRegressor(
+    Updates, Criteria, Predictor, GPEstimator, GaussianProcessRegressor
+):
     """Gaussian-process regression on PyTorch linear algebra, CPU or GPU.
 
     A drop-in for :class:`sklearn.gaussian_process.GaussianProcessRegressor`: same
@@ -59,6 +61,9 @@ class TorchGPRegressor(Criteria, Predictor, GPEstimator, GaussianProcessRegresso
         and returns the value or ``(value, gradient)``; it may use the estimator's
         `log_marginal_likelihood` and `loo_log_predictive_density`, for instance to
         add the log of a prior.
+    warm_start : bool, default=False
+        Whether `fit` starts from the hyperparameters of the last `fit`, where the
+        kernel still has the same form.
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
@@ -124,6 +129,7 @@ class TorchGPRegressor(Criteria, Predictor, GPEstimator, GaussianProcessRegresso
             torch.Tensor,
         ],
         "objective": [str, callable],
+        "warm_start": ["boolean"],
         "device": [str, torch.device],
         "dtype": [str],
     }
@@ -140,6 +146,7 @@ class TorchGPRegressor(Criteria, Predictor, GPEstimator, GaussianProcessRegresso
         n_targets=None,
         random_state=None,
         objective="lml",
+        warm_start=False,
         device="auto",
         dtype="float64",
     ):
@@ -154,6 +161,7 @@ class TorchGPRegressor(Criteria, Predictor, GPEstimator, GaussianProcessRegresso
             random_state=random_state,
         )
         self.objective = objective
+        self.warm_start = warm_start
         self.device = device
         self.dtype = dtype
 
@@ -192,18 +200,39 @@ class TorchGPRegressor(Criteria, Predictor, GPEstimator, GaussianProcessRegresso
         """
         with self._all_or_nothing():
             self._check_params()
-            kernel = self._initial_kernel()
+            kernel = self._starting_kernel()
             self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(
                 X, y, multi_output=True, y_numeric=True
             )
             self._check_alpha(len(y))
-            self._set_training_data(X, y, kind, sample_weight, noise_variance)
+            self._check_n_targets(y)
+            rows = Rows.checked(X, y, sample_weight, noise_variance)
+            self._rows_kept = rows.kept
+            self._set_scale(rows, kind)
+            rows.y = self._normalised(rows.y)
+            copy = np.copy if self.copy_X_train else np.asarray
+            rows.X, rows.y = copy(rows.X), copy(rows.y)
+            self._set_rows(rows, kind)
             self.kernel_ = kernel
-            device = self._device_for(self.y_train_.shape[0])
+            device = self._device_for(len(rows.y))
             self._fit_hyperparameters(device)
-            self._factor(device, kind)
+            self._set_objective_values(self._factor(device, kind), device)
         return self
+
+    def _set_scale(self, rows, kind):
+        """Offset and scale of each target."""
+        if self.normalize_y:
+            mean, std = _mean_and_scale(rows.y, rows.weight)
+        else:
+            shape = (rows.y.shape[1],) if rows.y.ndim == 2 else 1
+            mean, std = np.zeros(shape), np.ones(shape)
+        self._y_train_mean, self._y_train_std = kind(mean), kind(std)
+
+    def _normalised(self, y):
+        if not self.normalize_y:
+            return y
+        return (y - as_numpy(self._y_train_mean)) / as_numpy(self._y_train_std)
 
     def _check_params(self):
         super()._check_params()
@@ -213,33 +242,23 @@ class TorchGPRegressor(Criteria, Predictor, GPEstimator, GaussianProcessRegresso
                 f"callable. Got {self.objective!r} instead."
             )
 
-    def _set_training_data(self, X, y, kind, sample_weight, noise_variance):
-        """What is observed and the scale of y, in the caller's kind of array."""
+    def _set_rows(self, rows, kind):
+        """The training data in the caller's kind of array; `rows.y` is normalised."""
+        for name, value in (
+            ("X_train_", rows.X),
+            ("y_train_", rows.y),
+            ("sample_weight_train_", rows.weight),
+            ("noise_variance_train_", rows.noise_variance),
+        ):
+            setattr(self, name, kind(value))
+
+    def _check_n_targets(self, y):
         n_targets_seen = y.shape[1] if y.ndim > 1 else 1
         if self.n_targets is not None and n_targets_seen != self.n_targets:
             raise ValueError(
                 "The number of targets seen in `y` is different from the parameter "
                 f"`n_targets`. Got {n_targets_seen} != {self.n_targets}."
             )
-        weights = check_weights(sample_weight, len(y))
-        known = check_noise_variance(noise_variance, len(y), n_targets_seen)
-        self._rows_kept = None
-        if weights is not None and not weights.all():
-            self._rows_kept = kept = weights > 0
-            X = X[kept] if isinstance(X, np.ndarray) else list(compress(X, kept))
-            y, weights = y[kept], weights[kept]
-            known = None if known is None else known[kept]
-        self.sample_weight_train_ = None if weights is None else kind(weights)
-        self.noise_variance_train_ = None if known is None else kind(known)
-        if self.normalize_y:
-            mean, std = _mean_and_scale(y, weights)
-            y = (y - mean) / std
-        else:
-            shape = (y.shape[1],) if y.ndim == 2 else 1
-            mean, std = np.zeros(shape), np.ones(shape)
-        self._y_train_mean, self._y_train_std = kind(mean), kind(std)
-        copy = np.copy if self.copy_X_train else np.asarray
-        self.X_train_, self.y_train_ = kind(copy(X)), kind(copy(y))
 
     def _check_alpha(self, n_samples):
         alpha = np.asarray(as_numpy(self.alpha))
@@ -257,7 +276,7 @@ class TorchGPRegressor(Criteria, Predictor, GPEstimator, GaussianProcessRegresso
             )
 
     def _factor(self, device, kind):
-        """L_, alpha_ and jitter_ at the final hyperparameters."""
+        """L_, alpha_ and jitter_ at the final hyperparameters; returns the evidence."""
         covariance, observations = self._data(device)
         y, noise, jitter = observations.y, observations.noise, observations.jitter
         helped = bool(np.all(np.asarray(as_numpy(noise)) > 0))
@@ -283,15 +302,19 @@ class TorchGPRegressor(Criteria, Predictor, GPEstimator, GaussianProcessRegresso
                 "length scales far above the spread of X, and dtype='float32' are the "
                 "usual causes."
             ) from error
-        self._warn_of_jitter(jitter * covariance.diag(covariance.points).mean().item())
-        self._set_objective_values(lml, device)
+        usual = jitter * covariance.diag(covariance.points).mean().item()
+        self._needed_jitter = self.jitter_ > 1.001 * usual
+        if self._needed_jitter:
+            self._warn_of_jitter()
+        self._set_posterior(posterior, kind)
+        return lml
+
+    def _set_posterior(self, posterior, kind):
         alpha = posterior.alpha
         self.alpha_ = kind(alpha[:, 0] if self.y_train_.ndim == 1 else alpha)
         self.L_ = kind(posterior.L.tril_())
 
-    def _warn_of_jitter(self, expected):
-        if self.jitter_ <= 1.001 * expected:
-            return
+    def _warn_of_jitter(self):
         warnings.warn(
             f"The covariance was not positive definite: {self.jitter_:.3g} was "
             f"added to its diagonal, beyond alpha={self.alpha}. Raise "

@@ -9,6 +9,7 @@ import math
 import torch
 
 from .._linalg.cholesky import cholesky_, half_log_det, inverse_, panels, solve
+from .._linalg.extend import extend_cholesky
 from .exact import log_marginal_likelihood
 from .posterior import Posterior
 from .trend import solve_with_trend
@@ -73,7 +74,11 @@ def per_factor(function, K, observations, nugget):
 
 def condition_(K, observations, nugget=0.0):
     """The posterior, its factor in K's memory, for observations of one factor."""
-    L = cholesky_(observations.cover_(K, nugget))
+    return posterior_of(cholesky_(observations.cover_(K, nugget)), observations)
+
+
+def posterior_of(L, observations):
+    """The posterior of observations whose covariance has the factor L."""
     if observations.basis is None:
         return Posterior(solve(L, observations.y), L)
     alpha, trend = solve_with_trend(L, observations.basis.H, observations.y)
@@ -92,11 +97,10 @@ def precision_(posterior):
     return _add_outer_(inverse_(L), W, W, scale=-1.0)
 
 
-def _one_factor(K, observations, nugget):
-    y = observations.y
+def log_density(posterior, observations, nugget=0.0):
+    """log p(y | X) and its slope in the nugget of the copies, for one factor."""
+    y, alpha = observations.y, posterior.alpha
     n, t = y.shape
-    posterior = condition_(K, observations, nugget)
-    alpha = posterior.alpha
     fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1))
     lml = -(fit + t * half_log_det(posterior.L)).item()
     if posterior.trend is not None:
@@ -106,6 +110,13 @@ def _one_factor(K, observations, nugget):
         lml -= t * (half_log_A - observations.basis.log_scale)
     lml -= 0.5 * n * t * math.log(2 * math.pi)
     copies, copies_slope = observations.copies(nugget)
+    return lml + copies, copies_slope
+
+
+def _one_factor(K, observations, nugget):
+    posterior = condition_(K, observations, nugget)
+    lml, copies_slope = log_density(posterior, observations, nugget)
+    alpha, t = posterior.alpha, observations.y.shape[1]
 
     def derivative():
         # (alpha alpha' - t P) / 2, as GPML 5.9
@@ -114,7 +125,7 @@ def _one_factor(K, observations, nugget):
         G.diagonal().mul_(1 + observations.jitter)
         return G, None if slope is None else slope + copies_slope
 
-    return lml + copies, derivative, posterior
+    return lml, derivative, posterior
 
 
 def _add_outer_(A, u, v, *, beta=1.0, scale):
@@ -123,3 +134,37 @@ def _add_outer_(A, u, v, *, beta=1.0, scale):
         block = A[rows, : rows.stop]
         block.addmm_(u[rows], v[: rows.stop].mT, beta=beta, alpha=scale)
     return A
+
+
+def extend(posterior, B, C, observations, nugget=0.0):
+    """The evidence and posterior with more rows, from the posterior without them.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        Of the first n rows.
+    B : tensor (k, n)
+        Covariance of the k new rows with the first n.
+    C : tensor (k, k)
+        Of the new rows, with its nugget; lower triangle.
+    observations : Observations
+        Of all n + k rows, with as many factors as the posterior.
+    nugget : float or tensor (n + k,)
+
+    Returns
+    -------
+    lml, posterior : float, Posterior
+
+    Raises
+    ------
+    NotPositiveDefiniteError
+    """
+    new = slice(B.shape[1], None)
+    tail = nugget[new] if isinstance(nugget, torch.Tensor) else nugget
+    total, grown = 0.0, []
+    for part, of in zip(posterior.factors(), observations.factors(), strict=True):
+        corner = of[new].cover_(C.clone(), tail)
+        one = posterior_of(extend_cholesky(part.L, B, corner), of)
+        total += log_density(one, of, nugget)[0]
+        grown.append(one)
+    return total, grown[0] if len(grown) == 1 else Posterior.stack(grown)

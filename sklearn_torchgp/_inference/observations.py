@@ -64,12 +64,14 @@ class Observations:
         columns = zip(self.y.mT, self.noise.mT, strict=True)
         return [replace(self, y=y[:, None], noise=noise) for y, noise in columns]
 
-    def merged(self, rows, weight):
-        """The rows given by index, each now standing for its equals as well."""
-        per_row = isinstance(self.noise, torch.Tensor)
-        noise = self.noise[rows] if per_row else self.noise
-        basis = None if self.basis is None else self.basis[rows]
-        return replace(self, y=self.y[rows], noise=noise, weight=weight, basis=basis)
+    def __getitem__(self, rows):
+        """The observations of some rows."""
+        noise, weight, basis = (
+            part if part is None or isinstance(part, float) else part[rows]
+            for part in (self.noise, self.weight, self.basis)
+        )
+        y = self.y[rows]
+        return Observations(y, noise, self.jitter, weight=weight, basis=basis)
 
     def cover_(self, K, nugget=0.0):
         """Write the noise of the rows on the diagonal of K, which holds the nugget."""
