@@ -79,11 +79,13 @@ class Criteria:
         noise = self._noise(y)
         helped = isinstance(noise, torch.Tensor) or noise > 0
         weight = self.sample_weight_train_
+        basis = self._basis(as_numpy(self.X_train_), device)
         return Observations(
             y,
             noise,
             jitter=rounding_jitter(len(y), y.dtype) if helped else 0.0,
             weight=None if weight is None else torch.as_tensor(as_numpy(weight)).to(y),
+            basis=basis,
         )
 
     def _noise(self, y):
@@ -268,13 +270,11 @@ class Criteria:
         covariance, observations = self._data(device)
         nugget = self._nugget(covariance, observations)[0]
         mean, variance = leave_one_out(observations, self._posterior(device), nugget)
-        offset, scale = self._scale_of_y(device)
-        mean = mean * scale + offset
         X, kind = as_numpy(self.X_train_), ArrayKind(self.X_train_)
+        mean, variance = self._in_units_of_y(mean, variance.expand_as(mean), X)
         if not return_std:
             return self._shown(mean, X, kind)
-        std = (variance * scale.square()).sqrt_()
-        return self._shown(mean, X, kind), self._shown(std.expand_as(mean), X, kind)
+        return self._shown(mean, X, kind), self._shown(variance.sqrt_(), X, kind)
 
 
 def _is_table(X):

@@ -1,6 +1,7 @@
 """Moments of the latent function at new rows, from a covariance and a posterior.
 
-`noise` says whether variances have the kernel's own noise (its White part).
+`noise` says whether variances have the kernel's own noise (its White part);
+``columns(X)`` gives the columns of the posterior's trend at rows X, None without one.
 """
 
 import warnings
@@ -23,7 +24,7 @@ def prior_moments(covariance, n_targets, spread, *, noise=True):
     return mean, None
 
 
-def row_moments(covariance, posterior, X, spread, *, noise=True):
+def row_moments(covariance, posterior, X, spread, *, noise=True, columns):
     """Mean (m, t) and variance (m, n_factors) or None, in blocks of rows."""
     points, n = covariance.points, covariance.points.n
     n_factors = posterior.n_factors if spread else 0
@@ -32,10 +33,11 @@ def row_moments(covariance, posterior, X, spread, *, noise=True):
     for rows in row_blocks(len(X), bytes_per_row, points.device):
         Z = points.others(X[rows])
         k = covariance.cross(Z)
-        means.append(posterior.mean(k))
+        h = columns(X[rows])
+        means.append(posterior.mean(k, h))
         if spread:
             prior = covariance.diag(Z, noise=noise)[:, None]
-            variances.append(prior - posterior.explained(k))
+            variances.append(prior - posterior.explained(k, h))
     mean = torch.cat(means)
     if not spread:
         return mean, None
@@ -48,10 +50,11 @@ def row_moments(covariance, posterior, X, spread, *, noise=True):
     return mean, variance.clamp_(min=0)
 
 
-def joint_moments(covariance, posterior, X, *, noise=True):
+def joint_moments(covariance, posterior, X, *, noise=True, columns):
     """Mean (m, t) and covariance (m, m, n_factors)."""
     k = covariance.cross(X)
+    h = columns(X)
     prior = covariance.full(X, noise=noise)[..., None]
-    cov = prior - posterior.explained_covariance(k)
+    cov = prior - posterior.explained_covariance(k, h)
     torch.diagonal(cov).clamp_(min=0)
-    return posterior.mean(k), cov
+    return posterior.mean(k, h), cov

@@ -113,26 +113,20 @@ class Predictor:
         device = self._device_for(self.X_train_.shape[0], fitted=True)
         covariance = self._covariance(self.kernel_, self.X_train_, device)
         posterior = self._posterior(device, with_factor=spread is not None)
+
+        def columns(X):
+            return None if self._trend is None else self._basis(X, device).H
+
         moments = joint_moments if spread == "cov" else row_moments
         args = () if spread == "cov" else (spread,)
-        mean, second = moments(covariance, posterior, X, *args, noise=noise)
-        offset, scale = self._scale_of_y(device)
-        mean = mean * scale + offset
-        return mean, None if second is None else second * scale.square()
+        found = moments(covariance, posterior, X, *args, noise=noise, columns=columns)
+        return self._in_units_of_y(*found, X)
 
     def _posterior(self, device, *, with_factor=True):
         alpha = self._tensor("alpha_", device)
         alpha = alpha[:, None] if alpha.ndim == 1 else alpha
-        return Posterior(alpha, self._tensor("L_", device) if with_factor else None)
-
-    def _scale_of_y(self, device):
-        """Offset and scale of the targets, float64, (n_targets,), (1,) or ()."""
-        if not hasattr(self, "X_train_"):
-            return torch.zeros((), device=device), torch.ones((), device=device)
-        return tuple(
-            torch.as_tensor(as_numpy(stat)).to(device, torch.float64)
-            for stat in (self._y_train_mean, self._y_train_std)
-        )
+        L = self._tensor("L_", device) if with_factor else None
+        return Posterior(alpha, L, self._trend_posterior(device))
 
     def _shown(self, values, X, kind):
         """As the caller's kind of array; the axis of a single target is dropped."""

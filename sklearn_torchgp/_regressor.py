@@ -15,13 +15,15 @@ from ._inference.evidence import evidence
 from ._inference.exact import JITTER_LADDER, fit_with_jitter
 from ._metadata import Rows
 from ._predictor import Predictor
+from ._targets import Targets
 from ._tensors import as_numpy
+from ._trend import check_mean
 from ._updates import Updates
 from .exceptions import JitterWarning, NotPositiveDefiniteError
 
 
 class TorchGPRegressor(
-    Updates, Criteria, Predictor, GPEstimator, GaussianProcessRegressor
+    Targets, Updates, Criteria, Predictor, GPEstimator, GaussianProcessRegressor
 ):
     """Gaussian-process regression on PyTorch linear algebra, CPU or GPU.
 
@@ -54,6 +56,11 @@ class TorchGPRegressor(
         Number of targets, for predictions from the prior and as a check in `fit`.
     random_state : int, RandomState instance or None, default=None
         Draws the starts.
+    mean : {"zero", "constant", "linear"} or regressor, default="zero"
+        The trend under the process. A constant or linear one (intercept and one
+        coefficient for each feature) has a flat prior and is integrated out, so that
+        the deviation grows where the trend is unsure: universal kriging (GPML 2.7). Any
+        scikit-learn regressor is fitted first; the process models what it leaves.
     objective : {"lml", "loo"} or callable, default="lml"
         What `fit` maximises: the log marginal likelihood, or the sum of the log
         predictive densities of left-out rows (GPML 5.4.2), which minds a wrong kernel
@@ -94,6 +101,13 @@ class TorchGPRegressor(
         One record per start: `theta_start`, `theta`, `value` (the log marginal
         likelihood reached), `n_iterations`, `n_evaluations`, `converged`, `message`,
         `seconds`. Empty without optimisation.
+    trend_coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+        Coefficients of the trend (posterior mean) in units of y; zeros for a constant
+        trend. Only with ``mean="constant"`` and ``mean="linear"``.
+    trend_intercept_ : float or ndarray of shape (n_targets,)
+        Likewise.
+    trend_estimator_ : regressor
+        The fitted regressor. Only where `mean` is one.
     sample_weight_train_, noise_variance_train_ : array or None
         Weights and known noise of the training rows, where they were given.
     jitter_ : float
@@ -128,6 +142,7 @@ class TorchGPRegressor(
             *GaussianProcessRegressor._parameter_constraints["alpha"],
             torch.Tensor,
         ],
+        "mean": "no_validation",
         "objective": [str, callable],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
@@ -145,6 +160,7 @@ class TorchGPRegressor(
         copy_X_train=True,
         n_targets=None,
         random_state=None,
+        mean="zero",
         objective="lml",
         warm_start=False,
         device="auto",
@@ -160,6 +176,7 @@ class TorchGPRegressor(
             n_targets=n_targets,
             random_state=random_state,
         )
+        self.mean = mean
         self.objective = objective
         self.warm_start = warm_start
         self.device = device
@@ -209,8 +226,7 @@ class TorchGPRegressor(
             self._check_n_targets(y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
             self._rows_kept = rows.kept
-            self._set_scale(rows, kind)
-            rows.y = self._normalised(rows.y)
+            self._fit_targets(rows, kind)
             copy = np.copy if self.copy_X_train else np.asarray
             rows.X, rows.y = copy(rows.X), copy(rows.y)
             self._set_rows(rows, kind)
@@ -220,22 +236,9 @@ class TorchGPRegressor(
             self._set_objective_values(self._factor(device, kind), device)
         return self
 
-    def _set_scale(self, rows, kind):
-        """Offset and scale of each target."""
-        if self.normalize_y:
-            mean, std = _mean_and_scale(rows.y, rows.weight)
-        else:
-            shape = (rows.y.shape[1],) if rows.y.ndim == 2 else 1
-            mean, std = np.zeros(shape), np.ones(shape)
-        self._y_train_mean, self._y_train_std = kind(mean), kind(std)
-
-    def _normalised(self, y):
-        if not self.normalize_y:
-            return y
-        return (y - as_numpy(self._y_train_mean)) / as_numpy(self._y_train_std)
-
     def _check_params(self):
         super()._check_params()
+        check_mean(self.mean)
         if not callable(self.objective) and self.objective not in CRITERIA:
             raise ValueError(
                 f"The 'objective' parameter must be one of {sorted(CRITERIA)} or a "
@@ -313,6 +316,7 @@ class TorchGPRegressor(
         alpha = posterior.alpha
         self.alpha_ = kind(alpha[:, 0] if self.y_train_.ndim == 1 else alpha)
         self.L_ = kind(posterior.L.tril_())
+        self._set_trend(posterior.trend)
 
     def _warn_of_jitter(self):
         warnings.warn(
@@ -339,15 +343,3 @@ class TorchGPRegressor(
         """
         y_pred = as_numpy(self.predict(X))
         return r2_score(as_numpy(y), y_pred, sample_weight=as_numpy(sample_weight))
-
-
-def _mean_and_scale(y, weights):
-    """Mean and deviation of each target, weighted; 1 where a target is constant."""
-    mean = np.average(y, axis=0, weights=weights)
-    if weights is None:
-        std = np.std(y, axis=0)
-    else:
-        std = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
-    # A constant's computed deviation may be round-off instead of zero.
-    constant = std <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-    return mean, np.where(constant, 1.0, std)[()]

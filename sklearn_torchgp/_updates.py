@@ -78,7 +78,7 @@ class Updates:
                 f"{(len(y), *self.y_train_.shape[1:])}."
             )
         rows = Rows.checked(X, y, sample_weight, noise_variance)
-        rows.y = self._normalised(rows.y)
+        self._apply_targets(rows)
         return rows
 
     def _old_rows(self):
