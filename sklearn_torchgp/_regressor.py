@@ -101,10 +101,10 @@ class TorchGPRegressor(
         One record per start: `theta_start`, `theta`, `value` (the log marginal
         likelihood reached), `n_iterations`, `n_evaluations`, `converged`, `message`,
         `seconds`. Empty without optimisation.
-    trend_coef_ : ndarray of shape (n_features,) or (n_targets, n_features)
+    trend_coef_ : array of shape (n_features,) or (n_targets, n_features)
         Coefficients of the trend (posterior mean) in units of y; zeros for a constant
         trend. Only with ``mean="constant"`` and ``mean="linear"``.
-    trend_intercept_ : float or ndarray of shape (n_targets,)
+    trend_intercept_ : float or array of shape (n_targets,)
         Likewise.
     trend_estimator_ : regressor
         The fitted regressor. Only where `mean` is one.
@@ -316,7 +316,7 @@ class TorchGPRegressor(
         alpha = posterior.alpha
         self.alpha_ = kind(alpha[:, 0] if self.y_train_.ndim == 1 else alpha)
         self.L_ = kind(posterior.L.tril_())
-        self._set_trend(posterior.trend)
+        self._set_trend(posterior.trend, kind)
 
     def _warn_of_jitter(self):
         warnings.warn(

@@ -75,7 +75,7 @@ class Targets:
         H = H.to(device=device, dtype=resolve_dtype(self.dtype))
         return Basis(H, self._trend_columns.log_scale)
 
-    def _set_trend(self, trend):
+    def _set_trend(self, trend, kind):
         """Keep the trend's posterior; its mean in units of y and of the features."""
         if trend is None:
             return
@@ -87,8 +87,8 @@ class Targets:
         if not len(self._trend_columns.centre):
             coef = np.zeros((len(intercept), getattr(self, "n_features_in_", 0)))
         single = self.y_train_.ndim == 1
-        self.trend_coef_ = coef[0] if single else coef
-        self.trend_intercept_ = intercept[0] if single else intercept
+        self.trend_coef_ = kind(coef[0] if single else coef)
+        self.trend_intercept_ = kind(intercept[0] if single else intercept)
 
     def _trend_posterior(self, device):
         if self._trend is None:

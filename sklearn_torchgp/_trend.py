@@ -63,8 +63,8 @@ def trend_columns(mean, X):
     rank = np.linalg.matrix_rank(columns(X))
     if rank < n_columns:
         raise ValueError(
-            f"The 'mean' parameter is 'linear', but the {len(X)} row(s) determine only "
-            f"{rank} of its {n_columns} coefficients (intercept and one for each "
+            f"The 'mean' parameter is 'linear', but n_samples={len(X)} rows determine "
+            f"only {rank} of its {n_columns} coefficients (intercept and one for each "
             "feature). Drop constant and collinear features, add rows, or use "
             "'constant', or a regressor that regularises such as Ridge()."
         )
