@@ -58,3 +58,28 @@ def joint_moments(covariance, posterior, X, *, noise=True, columns):
     cov = prior - posterior.explained_covariance(k, h)
     torch.diagonal(cov).clamp_(min=0)
     return posterior.mean(k, h), cov
+
+
+def row_gradients(covariance, posterior, X, *, variance, columns, trend_slopes):
+    """d mean / dx (m, d, t) and d variance / dx (m, d, n_factors) or None.
+
+    ``trend_slopes`` (p, d) is d column / dx, None without a trend.
+    """
+    points, n = covariance.points, covariance.points.n
+    bytes_per_row = (6 + 4 * (posterior.n_factors if variance else 0)) * n
+    means, variances = [], []
+    for rows in row_blocks(len(X), bytes_per_row * points.itemsize, points.device):
+        Z = points.others(X[rows])
+        k, pull = covariance.cross_slope(Z)
+        weights = [alpha.expand(Z.n, n) for alpha in posterior.alpha.mT]
+        mean = torch.stack([pull(G) for G in weights], dim=-1)
+        if trend_slopes is not None:
+            mean = mean + trend_slopes.mT @ posterior.trend.beta
+        means.append(mean)
+        if variance:
+            c, e = posterior.variance_weights(k, columns(X[rows]))
+            slopes = torch.stack([-2 * pull(G) for G in c], dim=-1)
+            if e is not None:
+                slopes += 2 * (e @ trend_slopes).permute(1, 2, 0)
+            variances.append(slopes + covariance.diag_slope(Z)[..., None])
+    return torch.cat(means), torch.cat(variances) if variance else None

@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 from ._inference.posterior import Posterior
 from ._metadata import check_noise_variance
 from ._prediction import joint_moments, prior_moments, row_moments
-from ._tensors import ArrayKind, as_numpy, float_dtype, resolve_dtype
+from ._tensors import as_numpy, float_dtype, resolve_dtype
 
 
 class Predictor:
@@ -115,7 +115,7 @@ class Predictor:
         posterior = self._posterior(device, with_factor=spread is not None)
 
         def columns(X):
-            return None if self._trend is None else self._basis(X, device).H
+            return self._trend_columns_at(X, device)
 
         moments = joint_moments if spread == "cov" else row_moments
         args = () if spread == "cov" else (spread,)
@@ -134,6 +134,11 @@ class Predictor:
         single = values.shape[-1] == 1
         return kind((values[..., 0] if single else values).to(dtype))
 
+    def _shown_draws(self, draws, X, kind):
+        """Draws (m, t, s) as the caller's kind of array; one target has no axis."""
+        dtype = torch.promote_types(float_dtype(X), resolve_dtype(self.dtype))
+        return kind((draws[:, 0] if draws.shape[1] == 1 else draws).to(dtype))
+
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw functions from the posterior (or prior) and evaluate them at X.
 
@@ -151,18 +156,26 @@ class Predictor:
                 (n_samples_X, n_targets, n_samples)
         """
         rng = check_random_state(random_state)
-        kind = ArrayKind(X)
-        mean, cov = (
-            np.asarray(as_numpy(moment), dtype=np.float64)
-            for moment in self.predict(X, return_cov=True)
-        )
-        if mean.ndim == 1:
-            return kind(rng.multivariate_normal(mean, cov, n_samples).T)
+        X, kind = self._validate_rows(X, "sample_y")
+        mean, cov = self._gaussian(X, "cov")
         draws = [
-            rng.multivariate_normal(mean[:, target], cov[..., target], n_samples).T
-            for target in range(mean.shape[1])
+            _draws(as_numpy(m), as_numpy(C), n_samples, rng)
+            for m, C in zip(mean.mT, cov.permute(2, 0, 1), strict=True)
         ]
-        return kind(np.stack(draws, axis=1))
+        return self._shown_draws(torch.from_numpy(np.stack(draws, axis=1)), X, kind)
+
+
+def _draws(mean, cov, n_draws, rng):
+    """Draws (m, n_draws) of a Gaussian whose covariance may be singular.
+
+    The factor is that of NumPy's multivariate_normal, so that draws are those of
+    scikit-learn; but eigenvalues that round-off made negative count as zero, not with
+    their modulus, and nobody is warned of them.
+    """
+    U, s, Vt = np.linalg.svd(cov)
+    s = np.where((U * Vt.T).sum(axis=0) < 0, 0.0, s)
+    z = rng.standard_normal((n_draws, len(mean)))
+    return (mean + (z * np.sqrt(s)) @ Vt).T
 
 
 def _check_include_noise(value):

@@ -14,6 +14,8 @@ from ._criteria import CRITERIA, Criteria
 from ._inference.evidence import evidence
 from ._inference.exact import JITTER_LADDER, fit_with_jitter
 from ._metadata import Rows
+from ._outputs import Outputs
+from ._paths import Paths
 from ._predictor import Predictor
 from ._targets import Targets
 from ._tensors import as_numpy
@@ -23,7 +25,14 @@ from .exceptions import JitterWarning, NotPositiveDefiniteError
 
 
 class TorchGPRegressor(
-    Targets, Updates, Criteria, Predictor, GPEstimator, GaussianProcessRegressor
+    Targets,
+    Updates,
+    Criteria,
+    Outputs,
+    Paths,
+    Predictor,
+    GPEstimator,
+    GaussianProcessRegressor,
 ):
     """Gaussian-process regression on PyTorch linear algebra, CPU or GPU.
 

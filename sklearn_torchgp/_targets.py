@@ -75,6 +75,25 @@ class Targets:
         H = H.to(device=device, dtype=resolve_dtype(self.dtype))
         return Basis(H, self._trend_columns.log_scale)
 
+    def _trend_columns_at(self, X, device):
+        return None if self._trend is None else self._basis(X, device).H
+
+    def _trend_slopes(self):
+        """d column / dx: ndarray (p, n_features)."""
+        slopes = self._trend_columns.slopes
+        return slopes if slopes.shape[1] else np.zeros((1, self.n_features_in_))
+
+    def _regressor_slopes(self, X):
+        """Central differences of the trend regressor: ndarray (m, d, t)."""
+        X = X.astype(np.float64)
+        slopes = []
+        for k, spread in enumerate(np.ptp(as_numpy(self.X_train_), axis=0)):
+            shift = np.zeros(X.shape[1])
+            shift[k] = 6e-6 * (spread or 1.0)
+            up, down = (self.trend_estimator_.predict(X + s) for s in (shift, -shift))
+            slopes.append((up - down).reshape(len(X), -1) / (2 * shift[k]))
+        return np.stack(slopes, axis=1)
+
     def _set_trend(self, trend, kind):
         """Keep the trend's posterior; its mean in units of y and of the features."""
         if trend is None:

@@ -32,6 +32,11 @@ class TrendColumns:
         return H
 
     @property
+    def slopes(self):
+        """dH / dx: ndarray (p, d)."""
+        return np.vstack([np.zeros(len(self.scale)), np.diag(1 / self.scale)])
+
+    @property
     def log_scale(self):
         return -np.log(self.scale).sum()
 

@@ -11,6 +11,7 @@ from .leaf import Leaf
 from .operators import Exponentiation, Product, Sum, is_number
 from .points import Points
 from .registry import lookup
+from .slopes import diag_slope, slope
 
 # Up to this many rows the Gram matrix is one block, and the pullback works on what
 # the kernel's closure still holds; beyond it the pullback evaluates block by block
@@ -146,6 +147,23 @@ class Covariance:
         if noise:
             value = value + self._tree.nugget(at, points)[0]
         return self._filled(value, points.n)
+
+    def cross_slope(self, Z):
+        """`cross` and its change with the rows Z.
+
+        Returns
+        -------
+        k : tensor (m, n)
+        pull : callable
+            ``pull(G)`` -> tensor (m, d), sum_j G_ij dk(z_i, x_j) / dz_i.
+        """
+        value, pull = slope(self._tree, self._at(None), Z, self.points)
+        zeros = Z.zeros(*Z.raw.shape)
+        return self._filled(value, Z.n, self.points.n), lambda G: zeros + pull(G)
+
+    def diag_slope(self, Z, *, noise=True):
+        """d `diag` / dz_i: tensor (m, d)."""
+        return diag_slope(self._tree, self._at(None), Z, noise=noise)
 
     def _bind(self, kernel, start):
         """The node of a kernel object whose hyperparameters begin at theta[start]."""

@@ -76,6 +76,26 @@ class Posterior:
             explained -= unsure.square_().sum(-2)
         return explained.reshape(self.n_factors, -1).mT
 
+    def variance_weights(self, k, h=None):
+        """How the variance changes with k and with the trend's columns h.
+
+        Returns
+        -------
+        c : tensor (n_factors, m, n)
+            d variance_i = -2 sum_j c_ij dk_ij + ...
+        e : tensor (n_factors, m, p) or None
+            ... + 2 sum_j e_ij dh_ij.
+        """
+        V = solve_lower(self.L, k.mT)
+        e = None
+        if self.trend is not None:
+            unsure = self.trend.unsure(V, h)
+            V = V + self.trend.Q @ unsure
+            e = torch.linalg.solve_triangular(self.trend.R, unsure, upper=True).mT
+            e = e[None] if self.L.ndim == 2 else e
+        c = torch.linalg.solve_triangular(self.L.mT, V, upper=True).mT
+        return c[None] if self.L.ndim == 2 else c, e
+
     def explained_covariance(self, k, h=None):
         """The covariance that the data take away: (m, m, n_factors)."""
         V = solve_lower(self.L, k.mT)
