@@ -1,6 +1,7 @@
 """Gaussian-process regression."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,19 +10,30 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 
 from ._base import GPEstimator
-from ._inference.exact import (
-    JITTER_LADDER,
-    fit_with_jitter,
-    log_marginal_likelihood,
-    rounding_jitter,
-)
-from ._inference.posterior import Posterior
-from ._prediction import joint_moments, prior_moments, row_moments
-from ._tensors import ArrayKind, as_numpy, float_dtype, resolve_dtype
+from ._criteria import CRITERIA, Criteria
+from ._inference.evidence import evidence
+from ._inference.exact import JITTER_LADDER, fit_with_jitter
+from ._metadata import Rows
+from ._outputs import Outputs
+from ._paths import Paths
+from ._predictor import Predictor
+from ._targets import Targets
+from ._tensors import as_numpy
+from ._trend import check_mean
+from ._updates import Updates
 from .exceptions import JitterWarning, NotPositiveDefiniteError
 
 
-class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
+class TorchGPRegressor(
+    Targets,
+    Updates,
+    Criteria,
+    Outputs,
+    Paths,
+    Predictor,
+    GPEstimator,
+    GaussianProcessRegressor,
+):
     """Gaussian-process regression on PyTorch linear algebra, CPU or GPU.
 
     A drop-in for :class:`sklearn.gaussian_process.GaussianProcessRegressor`: same
@@ -53,6 +65,21 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         Number of targets, for predictions from the prior and as a check in `fit`.
     random_state : int, RandomState instance or None, default=None
         Draws the starts.
+    mean : {"zero", "constant", "linear"} or regressor, default="zero"
+        The trend under the process. A constant or linear one (intercept and one
+        coefficient for each feature) has a flat prior and is integrated out, so that
+        the deviation grows where the trend is unsure: universal kriging (GPML 2.7). Any
+        scikit-learn regressor is fitted first; the process models what it leaves.
+    objective : {"lml", "loo"} or callable, default="lml"
+        What `fit` maximises: the log marginal likelihood, or the sum of the log
+        predictive densities of left-out rows (GPML 5.4.2), which minds a wrong kernel
+        less. A callable is called as ``objective(estimator, theta, eval_gradient)``
+        and returns the value or ``(value, gradient)``; it may use the estimator's
+        `log_marginal_likelihood` and `loo_log_predictive_density`, for instance to
+        add the log of a prior.
+    warm_start : bool, default=False
+        Whether `fit` starts from the hyperparameters of the last `fit`, where the
+        kernel still has the same form.
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
@@ -76,11 +103,22 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
     alpha_ : array of shape (n_samples,) or (n_samples, n_targets)
         Training covariance^-1 y_train_.
     log_marginal_likelihood_value_ : float
-        At ``kernel_.theta``.
+        At ``kernel_.theta``, whatever the objective.
+    objective_value_ : float
+        The value that `fit` reached for the objective.
     optimizer_results_ : list of Bunch
         One record per start: `theta_start`, `theta`, `value` (the log marginal
         likelihood reached), `n_iterations`, `n_evaluations`, `converged`, `message`,
         `seconds`. Empty without optimisation.
+    trend_coef_ : array of shape (n_features,) or (n_targets, n_features)
+        Coefficients of the trend (posterior mean) in units of y; zeros for a constant
+        trend. Only with ``mean="constant"`` and ``mean="linear"``.
+    trend_intercept_ : float or array of shape (n_targets,)
+        Likewise.
+    trend_estimator_ : regressor
+        The fitted regressor. Only where `mean` is one.
+    sample_weight_train_, noise_variance_train_ : array or None
+        Weights and known noise of the training rows, where they were given.
     jitter_ : float
         What was added to the diagonal beyond `alpha` (its mean); 0.0 if nothing.
     n_features_in_ : int
@@ -113,6 +151,9 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             *GaussianProcessRegressor._parameter_constraints["alpha"],
             torch.Tensor,
         ],
+        "mean": "no_validation",
+        "objective": [str, callable],
+        "warm_start": ["boolean"],
         "device": [str, torch.device],
         "dtype": [str],
     }
@@ -128,6 +169,9 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         copy_X_train=True,
         n_targets=None,
         random_state=None,
+        mean="zero",
+        objective="lml",
+        warm_start=False,
         device="auto",
         dtype="float64",
     ):
@@ -141,10 +185,13 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             n_targets=n_targets,
             random_state=random_state,
         )
+        self.mean = mean
+        self.objective = objective
+        self.warm_start = warm_start
         self.device = device
         self.dtype = dtype
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None, noise_variance=None):
         """Fit the model: optimise the hyperparameters, factor the covariance.
 
         Parameters
@@ -153,6 +200,16 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             Training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A row of weight w stands for w copies of itself, exactly, for any real
+            w >= 0; zero leaves the row out. `normalize_y` then takes the weighted
+            mean and deviation. Each copy has the noise of its row, and rows of a
+            weight other than 0 and 1 need some.
+        noise_variance : array-like of shape (n_samples,) or (n_samples, n_targets), \
+                default=None
+            Known noise of each observation, in units of y squared (whatever
+            `normalize_y`), on top of `alpha` and any WhiteKernel. With a column for
+            each target, each target has its own factor `L_`.
 
         Returns
         -------
@@ -169,35 +226,51 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         """
         with self._all_or_nothing():
             self._check_params()
-            kernel = self._initial_kernel()
+            kernel = self._starting_kernel()
             self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(
                 X, y, multi_output=True, y_numeric=True
             )
-            self._set_training_data(X, y, kind)
             self._check_alpha(len(y))
+            self._check_n_targets(y)
+            rows = Rows.checked(X, y, sample_weight, noise_variance)
+            self._rows_kept = rows.kept
+            self._fit_targets(rows, kind)
+            copy = np.copy if self.copy_X_train else np.asarray
+            rows.X, rows.y = copy(rows.X), copy(rows.y)
+            self._set_rows(rows, kind)
             self.kernel_ = kernel
-            self._fit_hyperparameters(self._device_for(len(y)))
-            self._factor(self._device_for(len(y)), kind)
+            device = self._device_for(len(rows.y))
+            self._fit_hyperparameters(device)
+            self._set_objective_values(self._factor(device, kind), device)
         return self
 
-    def _set_training_data(self, X, y, kind):
-        """X_train_, y_train_ and the scale of y, in the caller's kind of array."""
+    def _check_params(self):
+        super()._check_params()
+        check_mean(self.mean)
+        if not callable(self.objective) and self.objective not in CRITERIA:
+            raise ValueError(
+                f"The 'objective' parameter must be one of {sorted(CRITERIA)} or a "
+                f"callable. Got {self.objective!r} instead."
+            )
+
+    def _set_rows(self, rows, kind):
+        """The training data in the caller's kind of array; `rows.y` is normalised."""
+        for name, value in (
+            ("X_train_", rows.X),
+            ("y_train_", rows.y),
+            ("sample_weight_train_", rows.weight),
+            ("noise_variance_train_", rows.noise_variance),
+        ):
+            setattr(self, name, kind(value))
+
+    def _check_n_targets(self, y):
         n_targets_seen = y.shape[1] if y.ndim > 1 else 1
         if self.n_targets is not None and n_targets_seen != self.n_targets:
             raise ValueError(
                 "The number of targets seen in `y` is different from the parameter "
                 f"`n_targets`. Got {n_targets_seen} != {self.n_targets}."
             )
-        if self.normalize_y:
-            mean, std = np.mean(y, axis=0), _safe_scale(y)
-            y = (y - mean) / std
-        else:
-            shape = (y.shape[1],) if y.ndim == 2 else 1
-            mean, std = np.zeros(shape), np.ones(shape)
-        self._y_train_mean, self._y_train_std = kind(mean), kind(std)
-        copy = np.copy if self.copy_X_train else np.asarray
-        self.X_train_, self.y_train_ = kind(copy(X)), kind(copy(y))
 
     def _check_alpha(self, n_samples):
         alpha = np.asarray(as_numpy(self.alpha))
@@ -214,28 +287,16 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
                 f"Got a minimum of {alpha.min()!r}; it is a variance."
             )
 
-    def _fit_hyperparameters(self, device):
-        """Maximise the log marginal likelihood over kernel_.theta."""
-        objective = self._objective(
-            self._covariance(self.kernel_, self.X_train_, device)
-        )
-        self.optimizer_results_ = []
-        if self.optimizer is None or self.kernel_.n_dims == 0:
-            return
-        if _overrides_lml(self):
-
-            def objective(theta, eval_gradient):
-                return self.log_marginal_likelihood(
-                    theta, eval_gradient=eval_gradient, clone_kernel=False
-                )
-
-        self.log_marginal_likelihood_value_ = self._maximise(objective)
-
     def _factor(self, device, kind):
-        """L_, alpha_ and jitter_ at the final hyperparameters."""
-        covariance = self._covariance(self.kernel_, self.X_train_, device)
-        y, noise, jitter = self._exact_problem(device)
+        """L_, alpha_ and jitter_ at the final hyperparameters; returns the evidence."""
+        covariance, observations = self._data(device)
+        y, noise, jitter = observations.y, observations.noise, observations.jitter
         helped = bool(np.all(np.asarray(as_numpy(noise)) > 0))
+        nugget = self._nugget(covariance, observations)[0]
+
+        def evaluate(K, y, noise, jitter):
+            return evidence(K, replace(observations, noise=noise), nugget)
+
         try:
             lml, posterior, self.jitter_, extra = fit_with_jitter(
                 lambda: covariance.gram()[0],
@@ -243,6 +304,7 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
                 noise,
                 jitter=jitter,
                 ladder=JITTER_LADDER[y.dtype] if helped else (),
+                evaluate=evaluate,
             )
         except NotPositiveDefiniteError as error:
             raise NotPositiveDefiniteError(
@@ -252,13 +314,17 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
                 "length scales far above the spread of X, and dtype='float32' are the "
                 "usual causes."
             ) from error
-        if extra:
+        self._needed_jitter = extra > 0
+        if self._needed_jitter:
             self._warn_of_jitter()
-        if not self.optimizer_results_:
-            self.log_marginal_likelihood_value_ = np.float64(lml)
+        self._set_posterior(posterior, kind)
+        return lml
+
+    def _set_posterior(self, posterior, kind):
         alpha = posterior.alpha
         self.alpha_ = kind(alpha[:, 0] if self.y_train_.ndim == 1 else alpha)
         self.L_ = kind(posterior.L.tril_())
+        self._set_trend(posterior.trend, kind)
 
     def _warn_of_jitter(self):
         warnings.warn(
@@ -269,192 +335,6 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             JitterWarning,
             stacklevel=4,
         )
-
-    def _exact_problem(self, device):
-        """Targets (n, t), noise (float or (n,)) and the precision's own jitter."""
-        y = self._targets(device)
-        noise = self._noise(device)
-        helped = isinstance(noise, torch.Tensor) or noise > 0
-        return y, noise, rounding_jitter(len(y), y.dtype) if helped else 0.0
-
-    def _targets(self, device):
-        """y_train_ as (n_samples, n_targets)."""
-        y = self._tensor("y_train_", device)
-        return y[:, None] if y.ndim == 1 else y
-
-    def _noise(self, device):
-        """alpha as a float or a tensor (n_samples,)."""
-        alpha = np.asarray(as_numpy(self.alpha), dtype=np.float64)
-        if alpha.size == 1:
-            return alpha.item()
-        return self._tensor("alpha", device)
-
-    def _objective(self, covariance):
-        """theta -> log marginal likelihood [, gradient] on the current data.
-
-        One (n, n) buffer serves all evaluations.
-        """
-        points = covariance.points
-        problem = self._exact_problem(points.device)
-        buffer = torch.empty(
-            points.n, points.n, dtype=points.dtype, device=points.device
-        )
-
-        def objective(theta, eval_gradient):
-            try:
-                K, pullback = covariance.gram(theta, out=buffer)
-                lml, derivative, _ = log_marginal_likelihood(K, *problem)
-            except NotPositiveDefiniteError:
-                lml = np.float64(-np.inf)
-                return (lml, np.zeros_like(theta)) if eval_gradient else lml
-            lml = np.float64(lml)
-            return (lml, pullback(derivative())) if eval_gradient else lml
-
-        return objective
-
-    def log_marginal_likelihood(
-        self, theta=None, eval_gradient=False, clone_kernel=True
-    ):
-        """Log marginal likelihood of the training data at theta.
-
-        Parameters
-        ----------
-        theta : array-like of shape (n_kernel_params,), default=None
-            Logarithms of the free hyperparameters. None returns the value found in
-            `fit`.
-        eval_gradient : bool, default=False
-            Whether the gradient with respect to theta is returned, too.
-        clone_kernel : bool, default=True
-            If False, `kernel_` takes on theta.
-
-        Returns
-        -------
-        log_likelihood : numpy.float64
-            Summed over targets; -inf where the covariance is not positive definite.
-        log_likelihood_gradient : ndarray of shape (n_kernel_params,), optional
-            Only if `eval_gradient`.
-
-        Raises
-        ------
-        ValueError
-            If the gradient is asked for without theta, or theta has the wrong length.
-        """
-        if theta is None:
-            if eval_gradient:
-                raise ValueError("Gradient can only be evaluated for theta!=None")
-            return self.log_marginal_likelihood_value_
-        theta = np.asarray(as_numpy(theta), dtype=np.float64)
-        n_dims = self.kernel_.n_dims
-        if theta.shape != (n_dims,):
-            raise ValueError(
-                "theta has not the correct number of entries. Should be "
-                f"{n_dims}; given are {theta.size} (shape {theta.shape})."
-            )
-        if not clone_kernel:
-            self.kernel_.theta = theta
-        device = self._device_for(self.X_train_.shape[0])
-        covariance = self._covariance(self.kernel_, self.X_train_, device)
-        return self._objective(covariance)(theta, eval_gradient)
-
-    def predict(self, X, return_std=False, return_cov=False):
-        """Predict from the posterior, or from the prior if not fitted.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or list of object
-            Rows to predict at.
-        return_std : bool, default=False
-            Whether the standard deviation is returned, too.
-        return_cov : bool, default=False
-            Whether the joint covariance is returned, too. Not both.
-
-        Returns
-        -------
-        y_mean : array of shape (n_samples,) or (n_samples, n_targets)
-        y_std : array of the shape of y_mean, optional
-        y_cov : array of shape (n_samples, n_samples) or \
-                (n_samples, n_samples, n_targets), optional
-
-        Raises
-        ------
-        RuntimeError
-            If both `return_std` and `return_cov` are set.
-        """
-        if return_std and return_cov:
-            raise RuntimeError(
-                "At most one of return_std or return_cov can be requested."
-            )
-        X, kind = self._validate_rows(X, "predict")
-        fitted = hasattr(self, "X_train_")
-        moments = self._posterior_moments if fitted else self._prior_moments
-        mean, spread = moments(X, return_std, return_cov)
-        dtype = torch.promote_types(float_dtype(X), resolve_dtype(self.dtype))
-        if not (return_std or return_cov):
-            return kind(mean.to(dtype))
-        return kind(mean.to(dtype)), kind(spread.to(dtype))
-
-    def _prior_moments(self, X, return_std, return_cov):
-        kernel = self._initial_kernel(fixed=True)
-        covariance = self._covariance(kernel, X, self._device_for(len(X)))
-        n_targets = self.n_targets or 1
-        mean, spread = prior_moments(covariance, n_targets, return_std, return_cov)
-        if spread is not None and n_targets > 1:
-            spread = spread[..., None].repeat_interleave(n_targets, dim=-1)
-        return mean.squeeze(), spread
-
-    def _posterior_moments(self, X, return_std, return_cov):
-        device = self._device_for(self.X_train_.shape[0], fitted=True)
-        covariance = self._covariance(self.kernel_, self.X_train_, device)
-        alpha = self._tensor("alpha_", device)
-        alpha = alpha[:, None] if alpha.ndim == 1 else alpha
-        need_factor = return_std or return_cov
-        L = self._tensor("L_", device) if need_factor else None
-        posterior = Posterior(alpha, L)
-        if return_cov:
-            mean, spread = joint_moments(covariance, posterior, X)
-        else:
-            mean, spread = row_moments(covariance, posterior, X, return_std)
-        offset, scale = (
-            torch.as_tensor(as_numpy(stat)).to(device, torch.float64)
-            for stat in (self._y_train_mean, self._y_train_std)
-        )
-        mean = _drop_single_target(mean * scale + offset)
-        if not need_factor:
-            return mean, None
-        # One covariance serves all targets; each takes it to its own scale.
-        scale = scale.expand(alpha.shape[1])
-        scale = scale if return_std else scale.square()
-        return mean, _drop_single_target(spread[..., None] * scale)
-
-    def sample_y(self, X, n_samples=1, random_state=0):
-        """Draw functions from the posterior (or prior) and evaluate them at X.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples_X, n_features), or list of object
-        n_samples : int, default=1
-            Number of draws.
-        random_state : int, RandomState instance or None, default=0
-            The default draws the same functions in every call.
-
-        Returns
-        -------
-        y_samples : array of shape (n_samples_X, n_samples) or \
-                (n_samples_X, n_targets, n_samples)
-        """
-        rng = check_random_state(random_state)
-        kind = ArrayKind(X)
-        mean, cov = (
-            np.asarray(as_numpy(moment), dtype=np.float64)
-            for moment in self.predict(X, return_cov=True)
-        )
-        if mean.ndim == 1:
-            return kind(rng.multivariate_normal(mean, cov, n_samples).T)
-        draws = [
-            rng.multivariate_normal(mean[:, target], cov[..., target], n_samples).T
-            for target in range(mean.shape[1])
-        ]
-        return kind(np.stack(draws, axis=1))
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R^2 of the predicted mean.
@@ -471,24 +351,3 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         """
         y_pred = as_numpy(self.predict(X))
         return r2_score(as_numpy(y), y_pred, sample_weight=as_numpy(sample_weight))
-
-
-def _overrides_lml(estimator):
-    """Whether a subclass has its own objective, which `fit` must then follow.
-
-    If not, `fit` skips the bookkeeping of the public method (0.1 ms a call).
-    """
-    own = type(estimator).log_marginal_likelihood
-    return own is not TorchGPRegressor.log_marginal_likelihood
-
-
-def _safe_scale(y):
-    """Standard deviation of each target, 1 where a target is constant."""
-    std, mean = np.std(y, axis=0), np.mean(y, axis=0)
-    # A constant's computed deviation may be round-off instead of zero.
-    constant = std <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-    return np.where(constant, 1.0, std)[()]
-
-
-def _drop_single_target(values):
-    return values[..., 0] if values.shape[-1] == 1 else values

@@ -14,6 +14,7 @@ from .leaf import Leaf
 from .operators import Exponentiation, Product, Sum, weights_for
 from .points import Points
 from .registry import lookup
+from .slopes import diag_slope, slope
 
 # Up to this many rows the Gram matrix is one block, and the pullback works on what
 # the kernel's closure still holds; beyond it the pullback evaluates block by block
@@ -54,6 +55,11 @@ class Covariance:
     def n_dims(self):
         """Number of free hyperparameters, the length of theta."""
         return self._tree.stop
+
+    @property
+    def tells_noise(self):
+        """Whether `nugget` is all the noise there is: NumPy kernels do not say."""
+        return self._tree.blockwise
 
     def gram(self, theta=None, out=None):
         """K(X, X) with its noise, and its pullback.
@@ -100,11 +106,35 @@ class Covariance:
 
         return out, pullback
 
-    def full(self, X=None, theta=None):
-        """K(X, X) with its noise, both triangles; X defaults to the own rows."""
+    def nugget(self, theta=None):
+        """The kernel's own noise on each row, which `gram` has on its diagonal.
+
+        Returns
+        -------
+        value : tensor (n,)
+        pullback : callable
+            ``pullback(g)`` -> ndarray (n_dims,), sum_i g_i d value_i / dtheta.
+        """
+        value, pull = self._tree.nugget(self._at(theta), self.points)
+
+        def pullback(g):
+            grads = []
+            pull(weights_for(value, g), 1.0, grads)
+            return self._collect(grads)
+
+        return self._filled(value, self.points.n), pullback
+
+    def full(self, X=None, theta=None, *, noise=True):
+        """K(X, X), both triangles, with the kernel's own noise or without.
+
+        X defaults to the own rows.
+        """
         other = self if X is None else self._rebound(X)
         K, _ = other.gram(theta)
-        return K.tril() + K.tril(-1).mT
+        K = K.tril() + K.tril(-1).mT
+        if not noise:
+            K.diagonal().copy_(other.diag(other.points, theta, noise=False))
+        return K
 
     def cross(self, Z, theta=None):
         """k(z_i, x_j): tensor (m, n) for new rows Z; noise is never part of it."""
@@ -120,6 +150,23 @@ class Covariance:
         if noise:
             value = value + self._tree.nugget(at, points)[0]
         return self._filled(value, points.n)
+
+    def cross_slope(self, Z):
+        """`cross` and its change with the rows Z.
+
+        Returns
+        -------
+        k : tensor (m, n)
+        pull : callable
+            ``pull(G)`` -> tensor (m, d), sum_j G_ij dk(z_i, x_j) / dz_i.
+        """
+        value, pull = slope(self._tree, self._at(None), Z, self.points)
+        zeros = Z.zeros(*Z.raw.shape)
+        return self._filled(value, Z.n, self.points.n), lambda G: zeros + pull(G)
+
+    def diag_slope(self, Z, *, noise=True):
+        """d `diag` / dz_i: tensor (m, d)."""
+        return diag_slope(self._tree, self._at(None), Z, noise=noise)
 
     def _bind(self, kernel, start):
         """The node of a kernel object whose hyperparameters begin at theta[start]."""

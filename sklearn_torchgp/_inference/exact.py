@@ -71,7 +71,7 @@ def log_marginal_likelihood(K, y, noise, jitter=0.0):
     return lml, derivative, Posterior(alpha, L)
 
 
-def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
+def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=(), evaluate=None):
     """`log_marginal_likelihood` on gram(), with more jitter if that is not enough.
 
     Parameters
@@ -82,6 +82,8 @@ def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
         As in `log_marginal_likelihood`.
     ladder : sequence of float
         Further fractions of mean(diag K) to add, tried in this order.
+    evaluate : callable, default=log_marginal_likelihood
+        Another model's, of the same signature.
 
     Returns
     -------
@@ -94,13 +96,12 @@ def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
     NotPositiveDefiniteError
         If nothing on the ladder helps.
     """
+    evaluate = evaluate or log_marginal_likelihood
     for step in (0.0, *ladder):
         K = gram()
         scale = K.diagonal().mean().item()
         try:
-            lml, _, posterior = log_marginal_likelihood(
-                K, y, noise + step * scale, jitter
-            )
+            lml, _, posterior = evaluate(K, y, noise + step * scale, jitter)
         except NotPositiveDefiniteError:
             continue
         return lml, posterior, (step + jitter) * scale, step

@@ -1,0 +1,286 @@
+"""What `fit` maximises, and leave-one-out: functions of theta and the training data."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from ._inference.evidence import evidence
+from ._inference.exact import rounding_jitter
+from ._inference.loo import leave_one_out, loo_log_density
+from ._inference.observations import Observations
+from ._metadata import distinct_rows
+from ._tensors import ArrayKind, as_numpy
+from .exceptions import NotPositiveDefiniteError
+
+CRITERIA = {"lml": evidence, "loo": loo_log_density}
+
+
+class Criteria:
+    """Mixin of a regressor with training data: its objectives as functions of theta."""
+
+    # Until `fit` says otherwise: dependents set the training data by hand.
+    sample_weight_train_ = None
+    noise_variance_train_ = None
+    _rows_kept = None
+
+    def _fit_hyperparameters(self, device):
+        """Maximise the objective over kernel_.theta."""
+        self.optimizer_results_ = []
+        if self.optimizer is not None and self.kernel_.n_dims > 0:
+            self.objective_value_ = self._maximise(self._objective(device))
+
+    def _set_objective_values(self, lml, device):
+        """objective_value_ and the evidence, after the final factorisation."""
+        optimised, is_lml = bool(self.optimizer_results_), self.objective == "lml"
+        if not optimised and is_lml:
+            self.objective_value_ = np.float64(lml)
+        elif not optimised:
+            value = self._objective(device)(self.kernel_.theta, False)
+            self.objective_value_ = np.float64(value)
+        # Where it was maximised the value is the optimiser's, as in scikit-learn.
+        self.log_marginal_likelihood_value_ = (
+            self.objective_value_ if optimised and is_lml else np.float64(lml)
+        )
+
+    def _objective(self, device):
+        """theta, eval_gradient -> what `fit` maximises [, gradient]."""
+        if callable(self.objective):
+            return self._user_objective
+        own = type(self).log_marginal_likelihood
+        if self.objective == "lml" and own is not Criteria.log_marginal_likelihood:
+            # A subclass has its own. Else the bookkeeping of the public method is
+            # skipped (0.1 ms a call).
+            return lambda theta, eval_gradient: self.log_marginal_likelihood(
+                theta, eval_gradient=eval_gradient, clone_kernel=False
+            )
+        # Leaving out a row with its copies is not leaving out one of equal rows.
+        data = self._distinct if self.objective == "lml" else self._data
+        return self._criterion(*data(device), CRITERIA[self.objective])
+
+    def _user_objective(self, theta, eval_gradient):
+        result = self.objective(self, theta, eval_gradient)
+        if not eval_gradient:
+            return float(result[0] if isinstance(result, tuple) else result)
+        good = isinstance(result, tuple) and len(result) == 2
+        if not good or np.shape(result[1]) != np.shape(theta):
+            raise ValueError(
+                "The 'objective' callable must return (value, gradient) with a "
+                f"gradient of shape {np.shape(theta)} when eval_gradient is True. Got "
+                f"{result!r} instead."
+            )
+        return float(result[0]), np.asarray(result[1], dtype=np.float64)
+
+    def _data(self, device):
+        """The covariance on the training rows, and what is observed there."""
+        covariance = self._covariance(self.kernel_, self.X_train_, device)
+        return covariance, self._observations(device)
+
+    def _observations(self, device):
+        """What exact inference is to condition on, as tensors."""
+        y = self._tensor("y_train_", device)
+        y = y[:, None] if y.ndim == 1 else y
+        noise = self._noise(y)
+        helped = isinstance(noise, torch.Tensor) or noise > 0
+        weight = self.sample_weight_train_
+        basis = self._basis(as_numpy(self.X_train_), device)
+        return Observations(
+            y,
+            noise,
+            jitter=rounding_jitter(len(y), y.dtype) if helped else 0.0,
+            weight=None if weight is None else torch.as_tensor(as_numpy(weight)).to(y),
+            basis=basis,
+        )
+
+    def _noise(self, y):
+        """alpha and known noise, in normalised units: a float, (n,) or (n, t)."""
+        noise = np.asarray(as_numpy(self.alpha), dtype=np.float64)
+        if noise.size == 1:
+            noise = noise.item()
+        elif self._rows_kept is not None:
+            noise = noise[self._rows_kept]
+        known = self.noise_variance_train_
+        if known is not None:
+            known, scale = as_numpy(known), np.unique(as_numpy(self._y_train_std))
+            if scale.size > 1:  # the scales of the targets differ: so do the factors
+                scale = np.asarray(as_numpy(self._y_train_std))
+                known = known[:, None] if known.ndim == 1 else known
+            scaled = known / scale**2
+            noise = scaled + (noise if known.ndim == 1 else np.reshape(noise, (-1, 1)))
+        if isinstance(noise, float):
+            return noise
+        # A copy: torch takes neither read-only memory nor negative strides.
+        return torch.from_numpy(np.array(noise, order="C")).to(y)
+
+    def _nugget(self, covariance, observations, theta=None):
+        """The kernel's White part on each row, where the weights need it."""
+        if observations.weight is None:
+            return 0.0, None
+        return covariance.nugget(theta)
+
+    def _distinct(self, device):
+        """Covariance and observations with equal rows merged into weighted ones.
+
+        Rows equal in X, y and noise are what weights mean, so the evidence is the same;
+        but its matrix is smaller and does not turn singular as the noise gets small,
+        where the optimiser would climb round-off.
+        """
+        X = as_numpy(self.X_train_)
+        covariance, observations = self._data(device)
+        if observations.jitter or not covariance.tells_noise or not _is_table(X):
+            return covariance, observations
+        columns = [as_numpy(observations.y)]
+        if isinstance(observations.noise, torch.Tensor):
+            columns.append(as_numpy(observations.noise))
+        rows, weights = distinct_rows(X, columns, as_numpy(self.sample_weight_train_))
+        if len(rows) == len(X):
+            return covariance, observations
+        weights = torch.as_tensor(weights).to(observations.y)
+        rows_there = torch.as_tensor(rows).to(device)
+        merged = replace(observations[rows_there], weight=weights)
+        return self._covariance(self.kernel_, X[rows], device), merged
+
+    def _criterion(self, covariance, observations, criterion):
+        """theta, eval_gradient -> the criterion's value [, gradient].
+
+        One (n, n) buffer serves all evaluations.
+        """
+        points = covariance.points
+        buffer = torch.empty(
+            points.n, points.n, dtype=points.dtype, device=points.device
+        )
+
+        def objective(theta, eval_gradient):
+            try:
+                K, pullback = covariance.gram(theta, out=buffer)
+                nugget, pull = self._nugget(covariance, observations, theta)
+                value, derivative, _ = criterion(K, observations, nugget)
+            except NotPositiveDefiniteError:
+                value = np.float64(-np.inf)
+                return (value, np.zeros_like(theta)) if eval_gradient else value
+            value = np.float64(value)
+            if not eval_gradient:
+                return value
+            G, slope = derivative()
+            gradient = pullback(G)
+            return value, gradient if slope is None else gradient + pull(slope)
+
+        return objective
+
+    def log_marginal_likelihood(
+        self, theta=None, eval_gradient=False, clone_kernel=True
+    ):
+        """Log marginal likelihood of the training data at theta.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_kernel_params,), default=None
+            Logarithms of the free hyperparameters. None returns the value found in
+            `fit`.
+        eval_gradient : bool, default=False
+            Whether the gradient with respect to theta is returned, too.
+        clone_kernel : bool, default=True
+            If False, `kernel_` takes on theta.
+
+        Returns
+        -------
+        log_likelihood : numpy.float64
+            Summed over targets; -inf where the covariance is not positive definite.
+        log_likelihood_gradient : ndarray of shape (n_kernel_params,), optional
+            Only if `eval_gradient`.
+
+        Raises
+        ------
+        ValueError
+            If the gradient is asked for without theta, or theta has the wrong length.
+        """
+        if theta is None:
+            if eval_gradient:
+                raise ValueError("Gradient can only be evaluated for theta!=None")
+            return self.log_marginal_likelihood_value_
+        return self._evaluate("lml", theta, eval_gradient, clone_kernel)
+
+    def loo_log_predictive_density(self, theta=None, eval_gradient=False):
+        """Sum of the log densities of the training targets, each left out in turn.
+
+        The objective "loo" (GPML 5.11): in the units of y_train_, each row predicted
+        from all others as in `loo_predict`; under weights, each copy of a row counts.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_kernel_params,), default=None
+            Logarithms of the free hyperparameters. None: those of `kernel_`.
+        eval_gradient : bool, default=False
+            Whether the gradient with respect to theta is returned, too.
+
+        Returns
+        -------
+        value : numpy.float64
+            -inf where the covariance is not positive definite.
+        gradient : ndarray of shape (n_kernel_params,), optional
+
+        Raises
+        ------
+        ValueError
+            If theta has the wrong length.
+        """
+        check_is_fitted(self, "X_train_")
+        theta = self.kernel_.theta if theta is None else theta
+        return self._evaluate("loo", theta, eval_gradient)
+
+    def _evaluate(self, criterion, theta, eval_gradient, clone_kernel=True):
+        theta = np.asarray(as_numpy(theta), dtype=np.float64)
+        n_dims = self.kernel_.n_dims
+        if theta.shape != (n_dims,):
+            raise ValueError(
+                "theta has not the correct number of entries. Should be "
+                f"{n_dims}; given are {theta.size} (shape {theta.shape})."
+            )
+        if not clone_kernel:
+            self.kernel_.theta = theta
+        data = self._data(self._device_for(self.X_train_.shape[0]))
+        return self._criterion(*data, CRITERIA[criterion])(theta, eval_gradient)
+
+    def loo_predict(self, return_std=False):
+        """Predict each training row from all other rows, in closed form.
+
+        Equal to n fits without one row each, at the hyperparameters, the scale of y
+        and (where `mean` is a regressor) the trend found on all rows; costs one matrix
+        inverse. A row is left out with all the copies its weight stands for; rows of
+        weight zero were no training rows.
+
+        Parameters
+        ----------
+        return_std : bool, default=False
+            Whether the standard deviation of the left-out *noisy* observation is
+            returned, too: White part, `alpha` and known noise are in it.
+
+        Returns
+        -------
+        y_mean : array of shape (n_samples,) or (n_samples, n_targets)
+        y_std : array of the shape of y_mean, optional
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+
+        Notes
+        -----
+        Equation 5.12 of Rasmussen and Williams (2006).
+        """
+        check_is_fitted(self, "X_train_")
+        device = self._device_for(self.X_train_.shape[0], fitted=True)
+        covariance, observations = self._data(device)
+        nugget = self._nugget(covariance, observations)[0]
+        mean, variance = leave_one_out(observations, self._posterior(device), nugget)
+        X, kind = as_numpy(self.X_train_), ArrayKind(self.X_train_)
+        mean, variance = self._in_units_of_y(mean, variance.expand_as(mean), X)
+        if not return_std:
+            return self._shown(mean, X, kind)
+        return self._shown(mean, X, kind), self._shown(variance.sqrt_(), X, kind)
+
+
+def _is_table(X):
+    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"

@@ -1,0 +1,255 @@
+"""New rows at fixed hyperparameters are a refit; warm starts start where fit ended."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.exceptions import NotFittedError
+from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
+
+from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp.exceptions import JitterWarning
+
+KERNEL = 1.3 * RBF([0.7, 1.1]) + WhiteKernel(0.05)
+RNG = np.random.RandomState(0)
+X = RNG.uniform(-2, 2, (30, 2))
+W = RNG.uniform(0.2, 4, 30)
+NOISE = RNG.uniform(0.01, 0.5, 30)
+Y = np.sin(X[:, 0]) + X[:, 1] + 0.3 * RNG.randn(30)
+Y2 = np.c_[Y, 3 * np.cos(X[:, 0]) + 0.1 * RNG.randn(30)]
+Z = RNG.uniform(-2, 2, (7, 2))
+CUTS = [slice(0, 12), slice(12, 13), slice(13, 30)]
+
+
+def fixed(**params):
+    return TorchGPRegressor(KERNEL, optimizer=None, **params)
+
+
+def assert_same(gp, refit, rtol=1e-9):
+    for got, want in (
+        (gp.predict(Z, return_std=True), refit.predict(Z, return_std=True)),
+        (gp.predict(Z, return_cov=True), refit.predict(Z, return_cov=True)),
+        (gp.loo_predict(return_std=True), refit.loo_predict(return_std=True)),
+    ):
+        for a, b in zip(got, want, strict=True):
+            assert_allclose(a, b, rtol=rtol, atol=rtol)
+    assert_allclose(gp.L_, refit.L_, rtol=rtol, atol=rtol)
+    assert_allclose(gp.alpha_, refit.alpha_, rtol=10 * rtol, atol=rtol)
+    assert_allclose(
+        gp.log_marginal_likelihood_value_,
+        refit.log_marginal_likelihood_value_,
+        rtol=rtol,
+    )
+
+
+def part(value, cut):
+    return None if value is None else value[cut]
+
+
+@pytest.mark.parametrize("y", [Y, Y2], ids=["one", "two"])
+@pytest.mark.parametrize("weight", [None, W], ids=["", "weights"])
+@pytest.mark.parametrize("noise", [None, NOISE, "targets"])
+def test_is_a_refit(y, weight, noise):
+    if isinstance(noise, str):
+        noise = np.c_[NOISE, 3 * NOISE][:, : y.ndim]
+    gp = fixed(alpha=0.01)
+    for cut in CUTS:
+        gp.partial_fit(
+            X[cut],
+            y[cut],
+            sample_weight=part(weight, cut),
+            noise_variance=part(noise, cut),
+        )
+    refit = fixed(alpha=0.01).fit(X, y, sample_weight=weight, noise_variance=noise)
+    assert_same(gp, refit)
+
+
+def test_hyperparameters_stay():
+    gp = TorchGPRegressor(KERNEL).fit(X[:20], Y[:20])
+    theta = gp.kernel_.theta
+    gp.partial_fit(X[20:], Y[20:])
+    assert_allclose(gp.kernel_.theta, theta)
+    refit = TorchGPRegressor(gp.kernel_, optimizer=None).fit(X, Y)
+    assert_same(gp, refit)
+    value = gp.log_marginal_likelihood(theta)
+    assert_allclose(gp.log_marginal_likelihood_value_, value)
+
+
+@pytest.mark.parametrize("y", [Y, Y2], ids=["one", "two"])
+def test_the_first_scale_is_kept(y):
+    y = 100 * y + 7
+    gp = fixed(normalize_y=True)
+    gp.fit(X[:20], y[:20], noise_variance=NOISE[:20] * 1e4)
+    gp.partial_fit(X[20:], y[20:], noise_variance=NOISE[20:] * 1e4)
+    mean, std = y[:20].mean(axis=0), y[:20].std(axis=0)
+    for j in range(y.ndim):
+        m, s = np.ravel(mean)[j], np.ravel(std)[j]
+        unit = (y.reshape(30, -1)[:, j] - m) / s
+        refit = fixed().fit(X, unit, noise_variance=NOISE * 1e4 / s**2)
+        got, got_std = gp.predict(Z, return_std=True)
+        want, want_std = refit.predict(Z, return_std=True)
+        assert_allclose(got.reshape(7, -1)[:, j], want * s + m, rtol=1e-9)
+        assert_allclose(got_std.reshape(7, -1)[:, j], want_std * s, rtol=1e-9)
+
+
+def test_noise_and_weights_may_come_late():
+    gp = fixed().fit(X[:20], Y2[:20])
+    gp.partial_fit(X[20:], Y2[20:], sample_weight=W[20:], noise_variance=NOISE[20:])
+    refit = fixed().fit(
+        X,
+        Y2,
+        sample_weight=np.r_[np.ones(20), W[20:]],
+        noise_variance=np.r_[np.zeros(20), NOISE[20:]],
+    )
+    assert_same(gp, refit)
+    columns = np.c_[NOISE, 2 * NOISE]
+    gp = fixed().fit(X[:20], Y2[:20], noise_variance=NOISE[:20])
+    gp.partial_fit(X[20:], Y2[20:], noise_variance=columns[20:])
+    noise = np.r_[np.c_[NOISE, NOISE][:20], columns[20:]]
+    assert_same(gp, fixed().fit(X, Y2, noise_variance=noise))
+
+
+def test_zero_weights_leave_rows_out():
+    w = np.where(W > 1, W, 0)
+    gp = fixed().fit(X[:20], Y[:20], sample_weight=w[:20])
+    gp.partial_fit(X[20:], Y[20:], sample_weight=w[20:])
+    assert_same(gp, fixed().fit(X, Y, sample_weight=w))
+
+
+def test_many_single_rows():
+    gp = fixed().fit(X[:1], Y[:1])
+    for i in range(1, 30):
+        gp.partial_fit(X[i : i + 1], Y[i : i + 1])
+    assert_same(gp, fixed().fit(X, Y))
+
+
+def test_a_row_that_is_there_already():
+    smooth = RBF(1.0)
+    gp = TorchGPRegressor(smooth, optimizer=None, alpha=0.0).fit(X, Y)
+    before = dict(vars(gp))
+    with pytest.raises(np.linalg.LinAlgError, match="positive definite"):
+        gp.partial_fit(X[:1], Y[:1])
+    assert all(vars(gp)[name] is value for name, value in before.items())
+    gp.set_params(alpha=1e-17).fit(X[:1], Y[:1])
+    with pytest.warns(JitterWarning):
+        gp.partial_fit(X[:1], Y[:1])
+    assert gp.jitter_ > 0
+
+
+def test_cost_is_quadratic():
+    rng = np.random.RandomState(0)
+    x, y = rng.uniform(size=(1500, 3)), rng.randn(1500)
+    gp = TorchGPRegressor(Matern() + WhiteKernel(), optimizer=None)
+
+    def seconds(function, *args):
+        began = time.perf_counter()
+        function(*args)
+        return time.perf_counter() - began
+
+    whole = min(seconds(gp.fit, x, y) for _ in range(3))
+    gp.fit(x[:-3], y[:-3])
+    steps = [
+        seconds(gp.partial_fit, x[i : i + 1], y[i : i + 1]) for i in range(1497, 1500)
+    ]
+    assert min(steps) < whole / 2
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_tensors(dtype):
+    t = torch.as_tensor
+    gp = fixed(dtype=dtype, alpha=0.01).fit(t(X[:20]), t(Y[:20]))
+    gp.partial_fit(t(X[20:]), t(Y[20:]), noise_variance=t(NOISE[20:]))
+    assert isinstance(gp.L_, torch.Tensor)
+    assert gp.L_.shape == (30, 30)
+    noise = np.r_[np.zeros(20), NOISE[20:]]
+    refit = fixed(dtype=dtype, alpha=0.01).fit(t(X), t(Y), noise_variance=t(noise))
+    assert_same(gp, refit, rtol=1e-9 if dtype == "float64" else 1e-3)
+
+
+def test_rows_may_be_objects():
+    class Overlap(RBF):
+        requires_vector_input = False
+
+        def __call__(self, X, Y=None, eval_gradient=False):
+            Y = X if Y is None else Y
+            return np.array([[len(set(a) & set(b)) for b in Y] for a in X], dtype=float)
+
+        def diag(self, X):
+            return np.array([len(set(a)) for a in X], dtype=float)
+
+    words, y = ["abc", "bcd", "xyz", "ax"], np.arange(4.0)
+    gp = TorchGPRegressor(Overlap(), optimizer=None, alpha=0.1)
+    gp.fit(words[:3], y[:3]).partial_fit(words[3:], y[3:])
+    refit = TorchGPRegressor(Overlap(), optimizer=None, alpha=0.1).fit(words, y)
+    assert_allclose(gp.predict(["ab"]), refit.predict(["ab"]))
+
+
+class TestRefused:
+    def test_array_alpha(self):
+        gp = fixed(alpha=NOISE)
+        with pytest.raises(ValueError, match="'alpha' parameter .*noise_variance"):
+            gp.partial_fit(X, Y)
+        assert not hasattr(gp, "n_features_in_")
+
+    @pytest.mark.parametrize(
+        ("args", "options", "message"),
+        [
+            ((X[:3, :1], Y[:3]), {}, "features"),
+            ((X[:3], Y[:2]), {}, "inconsistent numbers"),
+            ((X[:3], Y2[:3]), {}, r"y has shape \(3, 2\)"),
+            ((X[:3], Y[:3]), {"noise_variance": NOISE}, "'noise_variance'"),
+            ((X[:3], Y[:3]), {"sample_weight": np.zeros(3)}, "'sample_weight'"),
+            ((np.full((3, 2), np.nan), Y[:3]), {}, "NaN"),
+        ],
+    )
+    def test_leaves_the_model_as_it_was(self, args, options, message):
+        gp = fixed().fit(X, Y)
+        before = dict(vars(gp))
+        with pytest.raises(ValueError, match=message):
+            gp.partial_fit(*args, **options)
+        assert all(vars(gp)[name] is value for name, value in before.items())
+        assert vars(gp).keys() == before.keys()
+
+
+class TestWarmStart:
+    def test_starts_from_the_last(self):
+        gp = TorchGPRegressor(KERNEL, warm_start=True).fit(X, Y)
+        theta = gp.kernel_.theta
+        gp.fit(X, Y)
+        assert_allclose(gp.optimizer_results_[0].theta_start, theta)
+        assert_allclose(gp.kernel_.theta, theta, atol=0.05)
+        assert_allclose(gp.kernel.theta, KERNEL.theta)
+
+    def test_off_by_default(self):
+        gp = TorchGPRegressor(KERNEL).fit(X, Y).fit(X, Y)
+        assert_allclose(gp.optimizer_results_[0].theta_start, KERNEL.theta)
+
+    def test_without_optimizer_keeps_the_last(self):
+        gp = TorchGPRegressor(KERNEL, warm_start=True).fit(X[:20], Y[:20])
+        theta = gp.kernel_.theta
+        gp.set_params(optimizer=None).fit(X, Y)
+        assert_allclose(gp.kernel_.theta, theta)
+
+    def test_another_kernel_starts_afresh(self):
+        gp = TorchGPRegressor(KERNEL, warm_start=True).fit(X, Y)
+        gp.set_params(kernel=Matern(2.0) + WhiteKernel(0.3)).fit(X, Y)
+        start = gp.optimizer_results_[0].theta_start
+        assert_allclose(np.exp(start), [2.0, 0.3])
+
+    def test_new_bounds_hold(self):
+        gp = TorchGPRegressor(RBF(1.0) + WhiteKernel(0.1), warm_start=True).fit(X, Y)
+        gp.set_params(kernel=RBF(8.0, (7.0, 9.0)) + WhiteKernel(0.1)).fit(X, Y)
+        assert 6.99 < np.exp(gp.optimizer_results_[0].theta_start[0]) < 9.01
+
+    def test_before_fit_there_is_nothing_to_start_from(self):
+        gp = TorchGPRegressor(KERNEL, warm_start=True)
+        with pytest.raises(NotFittedError):
+            gp.loo_predict()
+        assert gp.fit(X, Y).kernel_ is not gp.kernel
+
+    @pytest.mark.parametrize("value", ["yes", 2])
+    def test_bad_value(self, value):
+        with pytest.raises(ValueError, match="'warm_start'"):
+            fixed(warm_start=value).fit(X, Y)
