@@ -1,12 +1,15 @@
 """Gaussian-process regression."""
 
+import functools
 import warnings
+from numbers import Integral
 
 import numpy as np
 import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.metrics import r2_score
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils._param_validation import StrOptions
 
 from ._base import GPEstimator
 from ._inference.exact import (
@@ -16,6 +19,7 @@ from ._inference.exact import (
     rounding_jitter,
 )
 from ._inference.posterior import Posterior
+from ._optimize import growing_subsets
 from ._prediction import joint_moments, prior_moments, row_moments
 from ._tensors import ArrayKind, as_numpy, float_dtype, resolve_dtype
 from .exceptions import JitterWarning, NotPositiveDefiniteError
@@ -37,8 +41,13 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         Added to the diagonal of the training covariance: the variance of known
         noise in (normalised) units of y squared, or numerical help. With 0 the
         factorisation gets no help at all and a singular matrix is an error.
-    optimizer : "fmin_l_bfgs_b", callable or None, default="fmin_l_bfgs_b"
-        Maximiser of the log marginal likelihood. A callable is called as
+    optimizer : {"fmin_l_bfgs_b", "coarse-to-fine"}, callable or None, \
+            default="fmin_l_bfgs_b"
+        Maximiser of the log marginal likelihood. "coarse-to-fine" runs L-BFGS-B on an
+        eighth and on half of the rows (random, where these are 100 or more) before
+        all of them: the same tolerance at the end, with fewer evaluations on all rows;
+        where the likelihood has several optima it may end in another. A callable is
+        called as
         ``optimizer(obj_func, initial_theta, bounds=bounds)`` and returns
         ``(theta, value)``; ``obj_func(theta, eval_gradient=True)`` is the negative
         log marginal likelihood. None keeps the kernel as it is.
@@ -62,6 +71,10 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         the diagonal of the covariance is enlarged by a factor 1 + eps (n + 50)
         (n = 1000: 1.3e-4), without which float32 cannot factor it; `jitter_` says
         how much that is.
+    n_jobs : int, default=None
+        Starts that run side by side, through joblib: None means 1 unless in a
+        :func:`joblib.parallel_config` context, which also chooses the backend. The
+        starts, and up to round-off the results, do not depend on it.
 
     Attributes
     ----------
@@ -79,8 +92,9 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         At ``kernel_.theta``.
     optimizer_results_ : list of Bunch
         One record per start: `theta_start`, `theta`, `value` (the log marginal
-        likelihood reached), `n_iterations`, `n_evaluations`, `converged`, `message`,
-        `seconds`. Empty without optimisation.
+        likelihood reached), `n_iterations`, `n_evaluations`, `n_coarse_evaluations`
+        (a dict from a number of rows to evaluations on so many), `converged`,
+        `message`, `seconds`. Empty without optimisation.
     jitter_ : float
         What was added to the diagonal beyond `alpha` (its mean); 0.0 if nothing.
     n_features_in_ : int
@@ -113,8 +127,14 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             *GaussianProcessRegressor._parameter_constraints["alpha"],
             torch.Tensor,
         ],
+        "optimizer": [
+            StrOptions({"fmin_l_bfgs_b", "coarse-to-fine"}),
+            callable,
+            None,
+        ],
         "device": [str, torch.device],
         "dtype": [str],
+        "n_jobs": [Integral, None],
     }
 
     def __init__(
@@ -130,6 +150,7 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         random_state=None,
         device="auto",
         dtype="float64",
+        n_jobs=None,
     ):
         super().__init__(
             kernel=kernel,
@@ -143,6 +164,7 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
         )
         self.device = device
         self.dtype = dtype
+        self.n_jobs = n_jobs
 
     def fit(self, X, y):
         """Fit the model: optimise the hyperparameters, factor the covariance.
@@ -216,12 +238,16 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
 
     def _fit_hyperparameters(self, device):
         """Maximise the log marginal likelihood over kernel_.theta."""
-        objective = self._objective(
-            self._covariance(self.kernel_, self.X_train_, device)
-        )
         self.optimizer_results_ = []
-        if self.optimizer is None or self.kernel_.n_dims == 0:
-            return
+        if self.optimizer is not None and self.kernel_.n_dims > 0:
+            make_stages = functools.partial(self._stages, device)
+            value = self._maximise_in_stages(make_stages, self.n_jobs)
+            self.log_marginal_likelihood_value_ = value
+
+    def _stages(self, device):
+        """What to maximise, on few rows first if so asked, and on all of them."""
+        X = as_numpy(self.X_train_)
+        n = len(X)
         if _overrides_lml(self):
 
             def objective(theta, eval_gradient):
@@ -229,7 +255,15 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
                     theta, eval_gradient=eval_gradient, clone_kernel=False
                 )
 
-        self.log_marginal_likelihood_value_ = self._maximise(objective)
+            return [(n, objective)]
+        coarse = self.optimizer == "coarse-to-fine"
+        subsets = [*(growing_subsets(n) if coarse else ()), slice(None)]
+        objectives = []
+        for rows in subsets:
+            own = _safe_indexing(X, rows) if rows is not subsets[-1] else X
+            covariance = self._covariance(self.kernel_, own, device)
+            objectives.append((len(own), self._objective(covariance, rows)))
+        return objectives
 
     def _factor(self, device, kind):
         """L_, alpha_ and jitter_ at the final hyperparameters."""
@@ -270,10 +304,11 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             stacklevel=4,
         )
 
-    def _exact_problem(self, device):
+    def _exact_problem(self, device, rows=slice(None)):
         """Targets (n, t), noise (float or (n,)) and the precision's own jitter."""
-        y = self._targets(device)
+        y = self._targets(device)[rows]
         noise = self._noise(device)
+        noise = noise[rows] if isinstance(noise, torch.Tensor) else noise
         helped = isinstance(noise, torch.Tensor) or noise > 0
         return y, noise, rounding_jitter(len(y), y.dtype) if helped else 0.0
 
@@ -289,13 +324,13 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             return alpha.item()
         return self._tensor("alpha", device)
 
-    def _objective(self, covariance):
-        """theta -> log marginal likelihood [, gradient] on the current data.
+    def _objective(self, covariance, rows=slice(None)):
+        """theta -> log marginal likelihood [, gradient] of these training rows.
 
         One (n, n) buffer serves all evaluations.
         """
         points = covariance.points
-        problem = self._exact_problem(points.device)
+        problem = self._exact_problem(points.device, rows)
         buffer = torch.empty(
             points.n, points.n, dtype=points.dtype, device=points.device
         )

@@ -38,7 +38,8 @@ def test_constructor_has_scikit_learns_defaults():
         GaussianProcessRegressor().get_params(),
         TorchGPRegressor().get_params(),
     )
-    assert {**theirs, "device": "auto", "dtype": "float64"} == ours
+    own = {"device": "auto", "dtype": "float64", "n_jobs": None}
+    assert {**theirs, **own} == ours
 
 
 def test_attributes_have_scikit_learns_types(model, data):
@@ -183,6 +184,7 @@ def test_record_of_every_start(data):
     for record in model.optimizer_results_:
         assert set(record) == {
             "theta_start", "theta", "value", "n_iterations", "n_evaluations",
+            "n_coarse_evaluations",
             "converged", "message", "seconds",
         }  # fmt: skip
         assert record.converged
