@@ -140,7 +140,8 @@ class GPEstimator:
         if callable(self.optimizer):
             return self.optimizer(obj_func, initial_theta, bounds=bounds)
         if self.optimizer in ("fmin_l_bfgs_b", "coarse-to-fine"):
-            eps = torch.finfo(resolve_dtype(self.dtype)).eps
+            exact = self.dtype == "float64"
+            eps = torch.finfo(torch.float64 if exact else torch.float32).eps
             return lbfgsb(obj_func, initial_theta, bounds, eps=eps)
         raise ValueError(
             f"Unknown optimizer {self.optimizer!r}. The 'optimizer' parameter must be "
