@@ -6,7 +6,12 @@ import numpy as np
 import torch
 from sklearn import get_config
 
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
+# Of all tensors but one: in "mixed" the optimisation's factor is float32.
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "mixed": torch.float64,
+}
 
 # Rows above which device="auto" takes the GPU. Not measured yet (no GPU at hand when
 # this was written): below about a thousand rows the launch of a kernel costs more than

@@ -182,6 +182,7 @@ def test_record_of_every_start(data):
     for record in model.optimizer_results_:
         assert set(record) == {
             "theta_start", "theta", "value", "n_iterations", "n_evaluations",
+            "n_coarse_evaluations",
             "converged", "message", "seconds",
         }  # fmt: skip
         assert record.converged

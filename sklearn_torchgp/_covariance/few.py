@@ -31,7 +31,7 @@ def few_rows(kernel, X, dtype, device):
     if not 0 < n * n * d <= MOST:
         return None
     terms = _terms(kernel, 0)[0]
-    if terms is None or not any(term.radials for term in terms):
+    if terms is None or not any(t.radials and not t.white for t in terms):
         return None
     X = np.asarray(X, dtype=np.float64)
     difference = np.abs(X[:, None] - X)

@@ -98,14 +98,14 @@ def weights_for(value, G):
 
 def _plus(first, second):
     (a, pull_a), (b, pull_b) = first, second
-    if pull_a is nothing or pull_b is nothing:
-        pull = pull_b if pull_a is nothing else pull_a
-    else:
 
-        def pull(G, scale, grads):
-            pull_a(weights_for(a, G), scale, grads)
-            pull_b(weights_for(b, G), scale, grads)
+    def pull(G, scale, grads):
+        for inner, value in ((pull_a, a), (pull_b, b)):
+            if inner is not nothing:
+                inner(weights_for(value, G), scale, grads)
 
+    if pull_a is nothing and pull_b is nothing:
+        pull = nothing
     if is_number(a, 0) or is_number(b, 0):
         return (b if is_number(a, 0) else a), pull
     return a + b, pull
