@@ -195,6 +195,10 @@ def machine():
         "python": platform.python_version(),
         "system": platform.system(),
     }
+    if hasattr(os, "getloadavg"):  # who else was at work, at the end of the run
+        facts["load_average"] = round(os.getloadavg()[1], 1)
+    if "OMP_WAIT_POLICY" in os.environ:
+        facts["omp_wait_policy"] = os.environ["OMP_WAIT_POLICY"]
     if torch.cuda.is_available():
         facts["gpu"] = torch.cuda.get_device_name()
     try:
