@@ -197,8 +197,9 @@ def machine():
     }
     if hasattr(os, "getloadavg"):  # who else was at work, at the end of the run
         facts["load_average"] = round(os.getloadavg()[1], 1)
-    if "OMP_WAIT_POLICY" in os.environ:
-        facts["omp_wait_policy"] = os.environ["OMP_WAIT_POLICY"]
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY"):
+        if name in os.environ:
+            facts[name] = os.environ[name]
     if torch.cuda.is_available():
         facts["gpu"] = torch.cuda.get_device_name()
     try:

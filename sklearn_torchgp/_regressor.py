@@ -18,6 +18,7 @@ from ._inference.posterior import Posterior
 from ._optimize import growing_subsets
 from ._prediction import joint_moments, prior_moments, row_moments
 from ._tensors import ArrayKind, as_numpy, float_dtype, resolve_dtype
+from ._threads import one_blas_thread
 from .exceptions import JitterWarning, NotPositiveDefiniteError
 
 
@@ -336,7 +337,7 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
             points.n, points.n, dtype=points.dtype, device=points.device
         )
 
-        def objective(theta, eval_gradient):
+        def evaluate(theta, eval_gradient):
             try:
                 K, pullback = covariance.gram(theta, out=buffer)
                 lml, derivative, _ = method.log_marginal_likelihood(K, *problem)
@@ -345,6 +346,10 @@ class TorchGPRegressor(GPEstimator, GaussianProcessRegressor):
                 return (lml, np.zeros_like(theta)) if eval_gradient else lml
             lml = np.float64(lml)
             return (lml, pullback(derivative())) if eval_gradient else lml
+
+        def objective(theta, eval_gradient):
+            with one_blas_thread():  # 6 microseconds; LAPACK serves few rows
+                return evaluate(theta, eval_gradient)
 
         return objective
 

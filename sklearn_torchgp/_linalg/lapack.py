@@ -2,18 +2,15 @@
 
 Factor and inverse at n = 50, 128, 200 and 500 took 0.023, 0.10, 0.33 and 3.2 ms here
 and 0.023, 0.23, 0.44 and 4.4 ms by `torch.linalg.cholesky_ex` and `cholesky_inverse`
-(one core of CPU time each). On one thread a busy second core does not stop them: with
-other processes on both cores torch's two threads took 4 to 2000 ms for the same.
+(one core of CPU time each). Whoever calls them in a loop does it under
+`_threads.one_blas_thread`: then a busy second core does not stop them, where with other
+processes on both cores two threads took 4 to 2000 ms for the same.
 
 A row-major lower triangle is a column-major upper one: hence ``.T`` and ``lower=0``.
 """
 
-from contextlib import nullcontext
-
 import torch
 from scipy.linalg import blas, lapack
-
-from .._threads import one_blas_thread
 
 _FACTOR = {torch.float64: lapack.dpotrf, torch.float32: lapack.spotrf}
 _INVERSE = {torch.float64: lapack.dpotri, torch.float32: lapack.spotri}
@@ -24,10 +21,6 @@ _SOLVE = {torch.float64: lapack.dpotrs, torch.float32: lapack.spotrs}
 # 3.2 ms of work where `cholesky` makes 5.0 ms for two cores.
 SMALL = 500
 
-# Order from which OpenBLAS would start a second thread, whose spinning then holds up
-# torch's; telling it not to costs some microseconds, so not below.
-THREADED = 100
-
 
 def serves(A):
     """Whether A (n, n) is small, on the CPU, and one contiguous piece of memory."""
@@ -37,30 +30,22 @@ def serves(A):
 
 def factor_(A):
     """Overwrite the lower triangle of A with its factor; returns LAPACK's info."""
-    with _one_thread(A):
-        return _FACTOR[A.dtype](A.numpy().T, lower=0, clean=0, overwrite_a=1)[1]
+    return _FACTOR[A.dtype](A.numpy().T, lower=0, clean=0, overwrite_a=1)[1]
 
 
 def inverse_(L):
     """Overwrite the lower triangle of L with that of (L L')^-1."""
-    with _one_thread(L):
-        _INVERSE[L.dtype](L.numpy().T, lower=0, overwrite_c=1)
+    _INVERSE[L.dtype](L.numpy().T, lower=0, overwrite_c=1)
     return L
 
 
 def solve(L, B):
     """(L L')^-1 B for B (n, m)."""
-    with _one_thread(L):
-        return torch.from_numpy(_SOLVE[L.dtype](L.numpy().T, B.numpy(), lower=0)[0])
+    return torch.from_numpy(_SOLVE[L.dtype](L.numpy().T, B.numpy(), lower=0)[0])
 
 
 def add_outer_(A, B, *, scale, keep):
     """Overwrite the lower triangle of A with keep * A + scale * B B'."""
     C = A.numpy().T
-    with _one_thread(A):
-        _OUTER[A.dtype](scale, B.numpy(), beta=keep, c=C, lower=0, overwrite_c=1)
+    _OUTER[A.dtype](scale, B.numpy(), beta=keep, c=C, lower=0, overwrite_c=1)
     return A
-
-
-def _one_thread(A):
-    return one_blas_thread() if A.shape[0] > THREADED else nullcontext()
