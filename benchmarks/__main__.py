@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-NAMES = ("import", "lml", "fit", "predict", "memory")
+NAMES = ("import", "lml", "fit", "predict", "memory", "dtype", "evaluations")
 
 for name in NAMES:
     began = time.perf_counter()

@@ -195,6 +195,11 @@ def machine():
         "python": platform.python_version(),
         "system": platform.system(),
     }
+    if hasattr(os, "getloadavg"):  # who else was at work, at the end of the run
+        facts["load_average"] = round(os.getloadavg()[1], 1)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_WAIT_POLICY"):
+        if name in os.environ:
+            facts[name] = os.environ[name]
     if torch.cuda.is_available():
         facts["gpu"] = torch.cuda.get_device_name()
     try:

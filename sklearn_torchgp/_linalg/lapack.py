@@ -1,9 +1,10 @@
-"""SciPy's LAPACK on the memory of small CPU tensors.
+"""SciPy's LAPACK on the memory of small CPU tensors, on one thread.
 
-At n = 50 and 128 (2 cores) factor and inverse took 23 and 102 microseconds here,
-`torch.linalg.cholesky_ex` with `cholesky_inverse` 23 and 230; and calls of this size
-stay on one thread, so that a busy second core does not stop them: with another process
-on it torch's took milliseconds from n = 96 on.
+Factor and inverse at n = 50, 128, 200 and 500 took 0.023, 0.10, 0.33 and 3.2 ms here
+and 0.023, 0.23, 0.44 and 4.4 ms by `torch.linalg.cholesky_ex` and `cholesky_inverse`
+(one core of CPU time each). Whoever calls them in a loop does it under
+`_threads.one_blas_thread`: then a busy second core does not stop them, where with other
+processes on both cores two threads took 4 to 2000 ms for the same.
 
 A row-major lower triangle is a column-major upper one: hence ``.T`` and ``lower=0``.
 """
@@ -16,9 +17,9 @@ _INVERSE = {torch.float64: lapack.dpotri, torch.float32: lapack.spotri}
 _OUTER = {torch.float64: blas.dsyrk, torch.float32: blas.ssyrk}
 _SOLVE = {torch.float64: lapack.dpotrs, torch.float32: lapack.spotrs}
 
-# Largest order at which one thread of LAPACK beats torch on two (n = 400: 1.8 ms for
-# factor and inverse, of which `cholesky` would make 3.0 ms of work for two cores).
-SMALL = 400
+# Largest order at which one thread of LAPACK beats two of torch: at n = 500 it makes
+# 3.2 ms of work where `cholesky` makes 5.0 ms for two cores.
+SMALL = 500
 
 
 def serves(A):
