@@ -171,6 +171,23 @@ class Outputs:
             return self._shown(slope, X, kind)
         return self._shown(slope, X, kind), self._shown(std_slope, X, kind)
 
+    def _gradients_of_one_row(self, X, return_std, of_mean, of_std):
+        """The gradients that scikit-optimize asks `predict` for, without an axis."""
+        if of_std and not return_std:
+            raise ValueError(
+                "The 'return_std_grad' parameter is True while 'return_std' is False. "
+                "Set both, or use predict_gradient."
+            )
+        if len(X) != 1:
+            raise ValueError(
+                "The 'return_mean_grad' and 'return_std_grad' parameters allow one row "
+                f"of X. Got {len(X)} rows; use predict_gradient."
+            )
+        if not of_std:
+            return (self.predict_gradient(X)[0],)
+        mean, std = self.predict_gradient(X, return_std=True)
+        return (mean[0], std[0]) if of_mean else (std[0],)
+
     def _gradients(self, X, *, variance):
         """d mean / dx and d variance / dx (m, d, t) in units of y, float64."""
         device = self._device_for(self.X_train_.shape[0], fitted=True)

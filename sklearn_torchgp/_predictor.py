@@ -31,6 +31,8 @@ class Predictor:
         return_cov=False,
         include_noise=None,
         noise_variance=None,
+        return_mean_grad=False,
+        return_std_grad=False,
     ):
         """Predict from the posterior, or from the prior if not fitted.
 
@@ -51,6 +53,10 @@ class Predictor:
                 (n_samples, n_targets), default=None
             Known noise of the new rows, in units of y squared, added to the variance
             whatever `include_noise` says. None: no known noise.
+        return_mean_grad, return_std_grad : bool, default=False
+            Whether the gradients of the mean and of the deviation follow, each of
+            shape (n_features,): what scikit-optimize asks for, one row at a time. For
+            any number of rows see `predict_gradient`.
 
         Returns
         -------
@@ -58,17 +64,28 @@ class Predictor:
         y_std : array of the shape of y_mean, optional
         y_cov : array of shape (n_samples, n_samples) or \
                 (n_samples, n_samples, n_targets), optional
+        y_mean_grad, y_std_grad : arrays of shape (n_features,) or \
+                (n_features, n_targets), optional
 
         Raises
         ------
         RuntimeError
             If both `return_std` and `return_cov` are set.
         ValueError
-            If X, `include_noise` or `noise_variance` is not as described.
+            If X, `include_noise` or `noise_variance` is not as described, or a gradient
+            is asked for several rows, or that of the deviation without the deviation.
         """
         if return_std and return_cov:
             raise RuntimeError(
                 "At most one of return_std or return_cov can be requested."
+            )
+        if return_mean_grad or return_std_grad:
+            moments = self.predict(
+                X, return_std, return_cov, include_noise, noise_variance
+            )
+            moments = moments if isinstance(moments, tuple) else (moments,)
+            return *moments, *self._gradients_of_one_row(
+                X, return_std, return_mean_grad, return_std_grad
             )
         spread = "cov" if return_cov else "var" if return_std else None
         X, kind = self._validate_rows(X, "predict")
