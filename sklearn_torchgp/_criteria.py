@@ -307,7 +307,8 @@ class Criteria:
         nugget = self._nugget(covariance, observations)[0]
         mean, variance = leave_one_out(observations, self._posterior(device), nugget)
         X, kind = as_numpy(self.X_train_), ArrayKind(self.X_train_)
-        mean, variance = self._in_units_of_y(mean, variance.expand_as(mean), X)
+        moments = self._in_units_of_y(mean, variance.expand_as(mean), X)
+        mean, variance = self._moments_of_y(*moments)
         if not return_std:
             return self._shown(mean, X, kind)
         return self._shown(mean, X, kind), self._shown(variance.sqrt_(), X, kind)

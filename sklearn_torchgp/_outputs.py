@@ -71,9 +71,16 @@ class Outputs:
         quantiles = _check_quantiles(quantiles)
         X, kind = self._validate_rows(X, "predict_quantiles")
         mean, variance = self._gaussian(X, "var", True, noise_variance)
-        probabilities = torch.as_tensor(quantiles).to(mean)
-        z = torch.special.ndtri(probabilities)[None, :, None]
-        return self._shown(mean[:, None] + variance.sqrt()[:, None] * z, X, kind)
+        probabilities = quantiles[:, None]
+        if self.target_transform is not None:
+            probabilities = self._target_map.quantiles(quantiles)
+        z = torch.special.ndtri(torch.from_numpy(probabilities).to(mean))
+        values = mean[:, None] + variance.sqrt()[:, None] * z
+        if self.target_transform is not None:
+            flat = as_numpy(values.reshape(-1, values.shape[-1]))
+            back = self._target_map.inside(flat).reshape(values.shape)
+            values = torch.from_numpy(back)
+        return self._shown(values, X, kind)
 
     def log_predictive_density(self, X, y, noise_variance=None):
         """Log density of noisy observations y, each row on its own.
@@ -105,10 +112,14 @@ class Outputs:
                 f"y has shape {y.shape}; for {shape[0]} rows and {shape[1]} target(s) "
                 f"it must be of shape {shape if shape[1] > 1 else shape[:1]}."
             )
-        y = torch.from_numpy(np.array(y).reshape(shape)).to(mean)
+        y, log_slope = y.reshape(shape), 0.0
+        if self.target_transform is not None:
+            y, log_slope = self._target_map.log_density_terms(y)
+        y = torch.from_numpy(np.array(y)).to(mean)
         log_density = -0.5 * (
             (y - mean).square() / variance + (2 * math.pi * variance).log()
         )
+        log_density += torch.as_tensor(log_slope).to(mean)
         return self._shown(log_density, X, kind)
 
     def predict_gradient(self, X, return_std=False):
@@ -145,13 +156,37 @@ class Outputs:
         kind = ArrayKind(X)
         X, _ = self._validate_rows(X, "predict_gradient")
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        mean, variance = self._gradients(X, variance=return_std)
+        transformed = self.target_transform is not None
+        slope, variance = self._gradients(X, variance=return_std or transformed)
+        if variance is None:
+            return self._shown(slope, X, kind)
+        mean, now = self._gaussian(X, "var")
+        std = now.sqrt()
+        std_slope = torch.where(std[:, None] > 0, variance / (2 * std[:, None]), 0.0)
+        if transformed:
+            z = (as_numpy(part) for part in (mean, std, slope, std_slope))
+            found = self._target_map.moment_gradients(*z)
+            slope, std_slope = (torch.from_numpy(part) for part in found)
         if not return_std:
-            return self._shown(mean, X, kind)
-        _, now = self._gaussian(X, "var")
-        std = now.sqrt()[:, None]
-        slope = torch.where(std > 0, variance / (2 * std), 0.0)
-        return self._shown(mean, X, kind), self._shown(slope, X, kind)
+            return self._shown(slope, X, kind)
+        return self._shown(slope, X, kind), self._shown(std_slope, X, kind)
+
+    def _gradients_of_one_row(self, X, return_std, of_mean, of_std):
+        """The gradients that scikit-optimize asks `predict` for, without an axis."""
+        if of_std and not return_std:
+            raise ValueError(
+                "The 'return_std_grad' parameter is True while 'return_std' is False. "
+                "Set both, or use predict_gradient."
+            )
+        if len(X) != 1:
+            raise ValueError(
+                "The 'return_mean_grad' and 'return_std_grad' parameters allow one row "
+                f"of X. Got {len(X)} rows; use predict_gradient."
+            )
+        if not of_std:
+            return (self.predict_gradient(X)[0],)
+        mean, std = self.predict_gradient(X, return_std=True)
+        return (mean[0], std[0]) if of_mean else (std[0],)
 
     def _gradients(self, X, *, variance):
         """d mean / dx and d variance / dx (m, d, t) in units of y, float64."""

@@ -111,7 +111,8 @@ class SamplePaths:
         # (n_paths, m, t): each path is a mean in units of the process
         paths = torch.stack(draws, dim=-1).permute(1, 0, 2)
         shown = [model._in_units_of_y(path, None, X)[0] for path in paths]
-        return model._shown_draws(torch.stack(shown, dim=-1), X, kind)
+        draws = model._draws_of_y(torch.stack(shown, dim=-1))
+        return model._shown_draws(draws, X, kind)
 
 
 def _total(prior, X):

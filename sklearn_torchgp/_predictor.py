@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from ._inference.posterior import Posterior
 from ._metadata import check_noise_variance
@@ -30,6 +31,8 @@ class Predictor:
         return_cov=False,
         include_noise=None,
         noise_variance=None,
+        return_mean_grad=False,
+        return_std_grad=False,
     ):
         """Predict from the posterior, or from the prior if not fitted.
 
@@ -50,6 +53,10 @@ class Predictor:
                 (n_samples, n_targets), default=None
             Known noise of the new rows, in units of y squared, added to the variance
             whatever `include_noise` says. None: no known noise.
+        return_mean_grad, return_std_grad : bool, default=False
+            Whether the gradients of the mean and of the deviation follow, each of
+            shape (n_features,): what scikit-optimize asks for, one row at a time. For
+            any number of rows see `predict_gradient`.
 
         Returns
         -------
@@ -57,21 +64,36 @@ class Predictor:
         y_std : array of the shape of y_mean, optional
         y_cov : array of shape (n_samples, n_samples) or \
                 (n_samples, n_samples, n_targets), optional
+        y_mean_grad, y_std_grad : arrays of shape (n_features,) or \
+                (n_features, n_targets), optional
 
         Raises
         ------
         RuntimeError
             If both `return_std` and `return_cov` are set.
         ValueError
-            If X, `include_noise` or `noise_variance` is not as described.
+            If X, `include_noise` or `noise_variance` is not as described, or a gradient
+            is asked for several rows, or that of the deviation without the deviation.
         """
         if return_std and return_cov:
             raise RuntimeError(
                 "At most one of return_std or return_cov can be requested."
             )
+        if return_mean_grad or return_std_grad:
+            moments = self.predict(
+                X, return_std, return_cov, include_noise, noise_variance
+            )
+            moments = moments if isinstance(moments, tuple) else (moments,)
+            return *moments, *self._gradients_of_one_row(
+                X, return_std, return_mean_grad, return_std_grad
+            )
         spread = "cov" if return_cov else "var" if return_std else None
         X, kind = self._validate_rows(X, "predict")
-        mean, second = self._gaussian(X, spread, include_noise, noise_variance)
+        # The mean of a transformed target depends on its variance, too.
+        transformed = self.target_transform is not None
+        needed = "var" if transformed and spread is None else spread
+        mean, second = self._gaussian(X, needed, include_noise, noise_variance)
+        mean, second = self._moments_of_y(mean, second)
         mean = self._shown(mean, X, kind)
         if not hasattr(self, "X_train_"):
             mean = mean.squeeze()  # scikit-learn's shape for one row of the prior
@@ -82,8 +104,11 @@ class Predictor:
     def _gaussian(self, X, spread=None, include_noise=None, noise_variance=None):
         """Mean (m, t), and variance (m, t) or covariance (m, m, t) or None.
 
-        In units of y, in float64; X is validated, `spread` is None, "var" or "cov".
+        In units of y (or of what `target_transform` makes of it), in float64; X is
+        validated, `spread` is None, "var" or "cov".
         """
+        if self.target_transform is not None:
+            check_is_fitted(self, "X_train_")  # there is no transform to go back by yet
         include_noise = _check_include_noise(include_noise)
         fitted = hasattr(self, "X_train_")
         moments = self._posterior_moments if fitted else self._prior_moments
@@ -97,8 +122,7 @@ class Predictor:
         if include_noise and alpha.size == 1:
             diagonal += alpha.item() * self._scale_of_y(mean.device)[1].square()
         if known is not None:
-            known = torch.as_tensor(known, device=mean.device)
-            diagonal += known[:, None] if known.ndim == 1 else known
+            diagonal += self._known_at(known, mean)
         return mean, second
 
     def _prior_moments(self, X, spread, *, noise):
@@ -162,7 +186,8 @@ class Predictor:
             _draws(as_numpy(m), as_numpy(C), n_samples, rng)
             for m, C in zip(mean.mT, cov.permute(2, 0, 1), strict=True)
         ]
-        return self._shown_draws(torch.from_numpy(np.stack(draws, axis=1)), X, kind)
+        draws = self._draws_of_y(torch.from_numpy(np.stack(draws, axis=1)))
+        return self._shown_draws(draws, X, kind)
 
 
 def _draws(mean, cov, n_draws, rng):

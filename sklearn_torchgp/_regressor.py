@@ -77,6 +77,12 @@ class TorchGPRegressor(
         coefficient for each feature) has a flat prior and is integrated out, so that
         the deviation grows where the trend is unsure: universal kriging (GPML 2.7). Any
         scikit-learn regressor is fitted first; the process models what it leaves.
+    target_transform : transformer, default=None
+        A monotone scikit-learn transformer (``PowerTransformer()``,
+        ``FunctionTransformer(np.log, np.exp)``) that is fitted to y; the process then
+        models the transformed y. Predictions are in units of y: mean, deviation and
+        covariance by quadrature, quantiles by the exact inverse. The evidence, `alpha`,
+        `trend_coef_` and `noise_variance_train_` are those of the transformed y.
     objective : {"lml", "loo"} or callable, default="lml"
         What `fit` maximises: the log marginal likelihood, or the sum of the log
         predictive densities of left-out rows (GPML 5.4.2), which minds a wrong kernel
@@ -133,6 +139,8 @@ class TorchGPRegressor(
         Likewise.
     trend_estimator_ : regressor
         The fitted regressor. Only where `mean` is one.
+    target_transform_ : transformer
+        The fitted transformer. Only where there is one.
     sample_weight_train_, noise_variance_train_ : array or None
         Weights and known noise of the training rows, where they were given.
     jitter_ : float
@@ -169,6 +177,7 @@ class TorchGPRegressor(
         ],
         "optimizer": [str, callable, None],
         "mean": "no_validation",
+        "target_transform": "no_validation",
         "objective": [str, callable],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
@@ -188,6 +197,7 @@ class TorchGPRegressor(
         n_targets=None,
         random_state=None,
         mean="zero",
+        target_transform=None,
         objective="lml",
         warm_start=False,
         device="auto",
@@ -205,6 +215,7 @@ class TorchGPRegressor(
             random_state=random_state,
         )
         self.mean = mean
+        self.target_transform = target_transform
         self.objective = objective
         self.warm_start = warm_start
         self.device = device

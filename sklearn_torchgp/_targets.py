@@ -1,12 +1,13 @@
 """From y as given to what the Gaussian process sees, and back.
 
-y_train_ = (y - regressor(X) - offset) / scale, and each step only where asked for.
+y_train_ = (T(y) - regressor(X) - offset) / scale, and each step only where asked for.
 """
 
 import numpy as np
 import torch
 
 from ._inference.trend import Basis, Trend
+from ._target_transform import TargetMap
 from ._tensors import as_numpy, resolve_dtype
 from ._trend import fit_regressor, trend_columns
 
@@ -22,6 +23,13 @@ class Targets:
         """Learn trend regressor, offset and scale, and apply them to rows.y."""
         for name in ("trend_coef_", "trend_intercept_", "trend_estimator_"):
             vars(self).pop(name, None)  # of an earlier fit with another `mean`
+        vars(self).pop("target_transform_", None)
+        self._target_map = None
+        if self.target_transform is not None:
+            y = rows.y.reshape(len(rows.y), -1).astype(np.float64)
+            self._target_map = TargetMap(self.target_transform, y, rows.weight)
+            self.target_transform_ = self._target_map.transformer
+        self._transform(rows)
         self._trend_columns = trend_columns(self.mean, rows.X)
         self._trend = None
         regressor = fit_regressor(self.mean, rows)
@@ -38,7 +46,52 @@ class Targets:
 
     def _apply_targets(self, rows):
         """Apply to rows.y what was learnt from earlier rows."""
+        self._transform(rows)
         rows.y = self._normalised(self._without_regressor(rows.X, rows.y))
+
+    def _transform(self, rows):
+        """T(y), and known noise in its units: to first order, T'(y)^2 as much."""
+        if self._target_map is None:
+            return
+        y = rows.y.reshape(len(rows.y), -1).astype(np.float64)
+        z = self._target_map.forward(y)
+        if not np.isfinite(z).all():
+            raise ValueError(
+                f"y has the value {y[~np.isfinite(z)][0]!r}, where the "
+                f"'target_transform' {self.target_transform!r} is not finite."
+            )
+        if rows.noise_variance is not None:
+            factor = self._target_map.slope(y) ** 2
+            known = rows.noise_variance.reshape(len(y), -1) * factor
+            rows.noise_variance = known[:, 0] if known.shape[1] == 1 else known
+        rows.y = z.reshape(rows.y.shape)
+
+    def _known_at(self, known, mean):
+        """Known noise of new rows (m, 1 or t) in units of T(y): tensor."""
+        known = torch.as_tensor(known).to(mean).reshape(len(known), -1)
+        if getattr(self, "_target_map", None) is None:
+            return known
+        median = self._target_map.backward(as_numpy(mean))
+        return known * torch.from_numpy(self._target_map.slope(median) ** 2).to(mean)
+
+    def _moments_of_y(self, mean, second):
+        """Moments of T(y) as moments of y: tensors, `second` as in `_gaussian`."""
+        if getattr(self, "_target_map", None) is None:
+            return mean, second
+        m, s = as_numpy(mean), as_numpy(second)
+        variance = s if s.ndim == 2 else np.einsum("iit->it", s)
+        of_y, variance = self._target_map.moments(m, variance)
+        if s.ndim == 3:
+            variance = self._target_map.covariance(m, s)
+        return torch.from_numpy(of_y), torch.from_numpy(variance)
+
+    def _draws_of_y(self, draws):
+        """Draws of T(y) (m, t, s) as draws of y."""
+        if getattr(self, "_target_map", None) is None:
+            return draws
+        flat = as_numpy(draws.transpose(1, 2).reshape(-1, draws.shape[1]))
+        back = torch.from_numpy(self._target_map.inside(flat))
+        return back.reshape(draws.shape[0], draws.shape[2], -1).transpose(1, 2)
 
     def _normalised(self, y):
         if not self.normalize_y:
