@@ -57,14 +57,15 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
 
 
 def _is_flat(result, bounds, eps):
-    """Whether the gradient, less what the bounds hold back, is round-off.
+    """Whether the gradient, less what the bounds hold back, is of no account.
 
-    L-BFGS-B reports an abnormal line search when a flat optimum leaves it no
-    measurable decrease; that is convergence, not failure.
+    L-BFGS-B reports an abnormal line search when round-off leaves it no measurable
+    decrease; that is convergence, not failure, where a hyperparameter times e would
+    gain less than 0.01 nat (or 1e-5 of the objective).
     """
     lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
     step = np.clip(result.x - result.jac, lower, upper) - result.x
-    small = max(1e-5, eps**0.5) * max(1.0, abs(result.fun))
+    small = max(0.01, max(1e-5, eps**0.5) * abs(result.fun))
     return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
 
 
