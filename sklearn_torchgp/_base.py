@@ -11,10 +11,12 @@ from sklearn.utils.validation import validate_data
 
 from ._covariance import Covariance
 from ._optimize import (
+    OPTIMIZERS,
     best,
     lbfgsb,
     run_starts,
     starting_points,
+    warn_at_bounds,
     warn_unless_converged,
 )
 from ._tensors import (
@@ -112,21 +114,22 @@ class GPEstimator:
 
         `objective` is ``(theta, eval_gradient)`` -> value [, gradient].
         """
+        return self._maximise_in_stages(lambda: [(None, objective)])
 
-        def obj_func(theta, eval_gradient=True):
-            result = objective(theta, eval_gradient)
-            if eval_gradient:
-                return -result[0], -result[1]
-            return -result
-
+    def _maximise_in_stages(self, make_stages, n_jobs=None):
+        """`_maximise`, for `make_stages` and `n_jobs` as `run_starts` takes them."""
         starts = starting_points(self.kernel_, self.n_restarts_optimizer, self._rng)
         self.optimizer_results_ = run_starts(
-            obj_func, self._constrained_optimization, starts, self.kernel_.bounds
+            make_stages,
+            self._constrained_optimization,
+            starts,
+            self.kernel_.bounds,
+            n_jobs,
         )
         winner = best(self.optimizer_results_)
         self.kernel_.theta = winner.theta
         warn_unless_converged(self.optimizer_results_)
-        self.kernel_._check_bounds_params()
+        warn_at_bounds(self.kernel_)
         return np.float64(winner.value)
 
     def _constrained_optimization(self, obj_func, initial_theta, bounds):
@@ -137,11 +140,13 @@ class GPEstimator:
         """
         if callable(self.optimizer):
             return self.optimizer(obj_func, initial_theta, bounds=bounds)
-        if self.optimizer == "fmin_l_bfgs_b":
-            return lbfgsb(obj_func, initial_theta, bounds)
+        if self.optimizer in OPTIMIZERS:
+            exact = self.dtype == "float64"
+            eps = torch.finfo(torch.float64 if exact else torch.float32).eps
+            return lbfgsb(obj_func, initial_theta, bounds, eps=eps)
         raise ValueError(
             f"Unknown optimizer {self.optimizer!r}. The 'optimizer' parameter must be "
-            "'fmin_l_bfgs_b', a callable or None."
+            f"one of {list(OPTIMIZERS)}, a callable or None."
         )
 
     def __getstate__(self):

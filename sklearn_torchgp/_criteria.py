@@ -1,5 +1,6 @@
 """What `fit` maximises, and leave-one-out: functions of theta and the training data."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 from ._inference.evidence import evidence
 from ._inference.exact import rounding_jitter
 from ._inference.loo import leave_one_out, loo_log_density
+from ._inference.mixed import evidence as mixed_evidence
 from ._inference.observations import Observations
 from ._metadata import distinct_rows
+from ._optimize import growing_subsets
 from ._tensors import ArrayKind, as_numpy
+from ._threads import one_blas_thread
 from .exceptions import NotPositiveDefiniteError
 
 CRITERIA = {"lml": evidence, "loo": loo_log_density}
@@ -20,11 +24,31 @@ CRITERIA = {"lml": evidence, "loo": loo_log_density}
 class Criteria:
     """Mixin of a regressor with training data: its objectives as functions of theta."""
 
+    # Until `fit` says otherwise: dependents set the training data by hand.
+    sample_weight_train_ = None
+    noise_variance_train_ = None
+    _rows_kept = None
+
     def _fit_hyperparameters(self, device):
         """Maximise the objective over kernel_.theta."""
         self.optimizer_results_ = []
         if self.optimizer is not None and self.kernel_.n_dims > 0:
-            self.objective_value_ = self._maximise(self._objective(device))
+            make_stages = functools.partial(self._stages, device)
+            value = self._maximise_in_stages(make_stages, self.n_jobs)
+            self.objective_value_ = value
+
+    def _stages(self, device):
+        """What to maximise, on few rows first if so asked, and on all of them."""
+        n = self.X_train_.shape[0]
+        stages = []
+        if self.optimizer == "coarse-to-fine" and not self._has_own_objective():
+            X, observations = as_numpy(self.X_train_), self._observations(device)
+            for rows in growing_subsets(n):
+                covariance = self._covariance(self.kernel_, X[rows], device)
+                part = observations[torch.from_numpy(rows).to(device)]
+                objective = self._criterion(covariance, part, self.objective)
+                stages.append((len(rows), objective))
+        return [*stages, (n, self._objective(device))]
 
     def _set_objective_values(self, lml, device):
         """objective_value_ and the evidence, after the final factorisation."""
@@ -39,20 +63,26 @@ class Criteria:
             self.objective_value_ if optimised and is_lml else np.float64(lml)
         )
 
+    def _has_own_objective(self):
+        """Whether the user, or a subclass, brings what is maximised."""
+        own = type(self).log_marginal_likelihood
+        overridden = own is not Criteria.log_marginal_likelihood
+        return callable(self.objective) or (self.objective == "lml" and overridden)
+
     def _objective(self, device):
         """theta, eval_gradient -> what `fit` maximises [, gradient]."""
         if callable(self.objective):
             return self._user_objective
-        own = type(self).log_marginal_likelihood
-        if self.objective == "lml" and own is not Criteria.log_marginal_likelihood:
-            # A subclass has its own. Else the bookkeeping of the public method is
-            # skipped (0.1 ms a call).
+        if self._has_own_objective():
+            # Else the bookkeeping of the public method is skipped (0.1 ms a call).
             return lambda theta, eval_gradient: self.log_marginal_likelihood(
                 theta, eval_gradient=eval_gradient, clone_kernel=False
             )
-        # Leaving out a row with its copies is not leaving out one of equal rows.
-        data = self._distinct if self.objective == "lml" else self._data
-        return self._criterion(*data(device), CRITERIA[self.objective])
+        # Leaving out a row with its copies is not leaving out one of equal rows, and
+        # the mixed method knows no weights.
+        merge = self.objective == "lml" and self.dtype != "mixed"
+        data = self._distinct if merge else self._data
+        return self._criterion(*data(device), self.objective)
 
     def _user_objective(self, theta, eval_gradient):
         result = self.objective(self, theta, eval_gradient)
@@ -136,17 +166,19 @@ class Criteria:
         merged = replace(observations[rows_there], weight=weights)
         return self._covariance(self.kernel_, X[rows], device), merged
 
-    def _criterion(self, covariance, observations, criterion):
+    def _criterion(self, covariance, observations, name):
         """theta, eval_gradient -> the criterion's value [, gradient].
 
         One (n, n) buffer serves all evaluations.
         """
+        mixed = self.dtype == "mixed" and name == "lml"
+        criterion = mixed_evidence if mixed else CRITERIA[name]
         points = covariance.points
         buffer = torch.empty(
             points.n, points.n, dtype=points.dtype, device=points.device
         )
 
-        def objective(theta, eval_gradient):
+        def evaluate(theta, eval_gradient):
             try:
                 K, pullback = covariance.gram(theta, out=buffer)
                 nugget, pull = self._nugget(covariance, observations, theta)
@@ -160,6 +192,10 @@ class Criteria:
             G, slope = derivative()
             gradient = pullback(G)
             return value, gradient if slope is None else gradient + pull(slope)
+
+        def objective(theta, eval_gradient):
+            with one_blas_thread():  # 6 microseconds; LAPACK serves few rows
+                return evaluate(theta, eval_gradient)
 
         return objective
 
@@ -235,7 +271,7 @@ class Criteria:
         if not clone_kernel:
             self.kernel_.theta = theta
         data = self._data(self._device_for(self.X_train_.shape[0]))
-        return self._criterion(*data, CRITERIA[criterion])(theta, eval_gradient)
+        return self._criterion(*data, criterion)(theta, eval_gradient)
 
     def loo_predict(self, return_std=False):
         """Predict each training row from all other rows, in closed form.

@@ -8,6 +8,7 @@ import warnings
 
 import torch
 
+from ._linalg.cholesky import symmetrize_
 from ._tensors import row_blocks
 
 
@@ -29,8 +30,10 @@ def row_moments(covariance, posterior, X, spread, *, noise=True, columns):
     points, n = covariance.points, covariance.points.n
     n_factors = posterior.n_factors if spread else 0
     bytes_per_row = (2 + 2 * n_factors) * n * points.itemsize
+    # A triangular solve ran at 44 GFLOP/s for 64 rows and at 54 for 512.
+    at_least = 512 if spread else 64
     means, variances = [], []
-    for rows in row_blocks(len(X), bytes_per_row, points.device):
+    for rows in row_blocks(len(X), bytes_per_row, points.device, at_least):
         Z = points.others(X[rows])
         k = covariance.cross(Z)
         h = columns(X[rows])
@@ -57,6 +60,8 @@ def joint_moments(covariance, posterior, X, *, noise=True, columns):
     prior = covariance.full(X, noise=noise)[..., None]
     cov = prior - posterior.explained_covariance(k, h)
     torch.diagonal(cov).clamp_(min=0)
+    for one in cov.unbind(-1):
+        symmetrize_(one)
     return posterior.mean(k, h), cov
 
 

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from ._criteria import CRITERIA, Criteria
 from ._inference.evidence import evidence
 from ._inference.exact import JITTER_LADDER, fit_with_jitter
 from ._metadata import Rows
+from ._optimize import OPTIMIZERS
 from ._outputs import Outputs
 from ._paths import Paths
 from ._predictor import Predictor
@@ -49,8 +51,13 @@ class TorchGPRegressor(
         Added to the diagonal of the training covariance: the variance of known
         noise in (normalised) units of y squared, or numerical help. With 0 the
         factorisation gets no help at all and a singular matrix is an error.
-    optimizer : "fmin_l_bfgs_b", callable or None, default="fmin_l_bfgs_b"
-        Maximiser of the log marginal likelihood. A callable is called as
+    optimizer : {"fmin_l_bfgs_b", "coarse-to-fine"}, callable or None, \
+            default="fmin_l_bfgs_b"
+        Maximiser of the log marginal likelihood. "coarse-to-fine" runs L-BFGS-B on an
+        eighth and on half of the rows (random, where these are 100 or more) before
+        all of them: the same tolerance at the end, with fewer evaluations on all rows;
+        where the likelihood has several optima it may end in another. A callable is
+        called as
         ``optimizer(obj_func, initial_theta, bounds=bounds)`` and returns
         ``(theta, value)``; ``obj_func(theta, eval_gradient=True)`` is the negative
         log marginal likelihood. None keeps the kernel as it is.
@@ -89,12 +96,20 @@ class TorchGPRegressor(
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
-    dtype : {"float64", "float32"}, default="float64"
+    dtype : {"float64", "float32", "mixed"}, default="float64"
         Precision of the linear algebra; `predict` answers in the wider of this and
         the precision of X. In float32
         the diagonal of the covariance is enlarged by a factor 1 + eps (n + 50)
         (n = 1000: 1.3e-4), without which float32 cannot factor it; `jitter_` says
-        how much that is.
+        how much that is. "mixed" optimises the hyperparameters on a float32 factor
+        with weights refined to float64, and then factors once in float64. Against
+        float64 the likelihood is off by some 1e-7 of itself where the noise is 1e-3
+        of the amplitude or more; where the covariance is too ill-conditioned it raises
+        :class:`~sklearn_torchgp.exceptions.ConditioningError`.
+    n_jobs : int, default=None
+        Starts that run side by side, through joblib: None means 1 unless in a
+        :func:`joblib.parallel_config` context, which also chooses the backend. The
+        starts, and up to round-off the results, do not depend on it.
 
     Attributes
     ----------
@@ -114,8 +129,9 @@ class TorchGPRegressor(
         The value that `fit` reached for the objective.
     optimizer_results_ : list of Bunch
         One record per start: `theta_start`, `theta`, `value` (the log marginal
-        likelihood reached), `n_iterations`, `n_evaluations`, `converged`, `message`,
-        `seconds`. Empty without optimisation.
+        likelihood reached), `n_iterations`, `n_evaluations`, `n_coarse_evaluations`
+        (a dict from a number of rows to evaluations on so many), `converged`,
+        `message`, `seconds`. Empty without optimisation.
     trend_coef_ : array of shape (n_features,) or (n_targets, n_features)
         Coefficients of the trend (posterior mean) in units of y; zeros for a constant
         trend. Only with ``mean="constant"`` and ``mean="linear"``.
@@ -159,12 +175,14 @@ class TorchGPRegressor(
             *GaussianProcessRegressor._parameter_constraints["alpha"],
             torch.Tensor,
         ],
+        "optimizer": [str, callable, None],
         "mean": "no_validation",
         "target_transform": "no_validation",
         "objective": [str, callable],
         "warm_start": ["boolean"],
         "device": [str, torch.device],
         "dtype": [str],
+        "n_jobs": [Integral, None],
     }
 
     def __init__(
@@ -184,6 +202,7 @@ class TorchGPRegressor(
         warm_start=False,
         device="auto",
         dtype="float64",
+        n_jobs=None,
     ):
         super().__init__(
             kernel=kernel,
@@ -201,6 +220,7 @@ class TorchGPRegressor(
         self.warm_start = warm_start
         self.device = device
         self.dtype = dtype
+        self.n_jobs = n_jobs
 
     def fit(self, X, y, sample_weight=None, noise_variance=None):
         """Fit the model: optimise the hyperparameters, factor the covariance.
@@ -264,6 +284,16 @@ class TorchGPRegressor(
                 f"The 'objective' parameter must be one of {sorted(CRITERIA)} or a "
                 f"callable. Got {self.objective!r} instead."
             )
+        if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"The 'optimizer' parameter must be one of {list(OPTIMIZERS)}, a "
+                f"callable or None. Got {self.optimizer!r} instead."
+            )
+        if self.dtype == "mixed" and self.objective == "loo":
+            raise ValueError(
+                "The 'dtype' parameter is 'mixed', which goes with objective='lml' "
+                "only. Use dtype='float64' for objective='loo'."
+            )
 
     def _set_rows(self, rows, kind):
         """The training data in the caller's kind of array; `rows.y` is normalised."""
@@ -309,7 +339,7 @@ class TorchGPRegressor(
             return evidence(K, replace(observations, noise=noise), nugget)
 
         try:
-            lml, posterior, self.jitter_ = fit_with_jitter(
+            lml, posterior, self.jitter_, extra = fit_with_jitter(
                 lambda: covariance.gram()[0],
                 y,
                 noise,
@@ -325,8 +355,7 @@ class TorchGPRegressor(
                 "length scales far above the spread of X, and dtype='float32' are the "
                 "usual causes."
             ) from error
-        usual = jitter * covariance.diag(covariance.points).mean().item()
-        self._needed_jitter = self.jitter_ > 1.001 * usual
+        self._needed_jitter = extra > 0
         if self._needed_jitter:
             self._warn_of_jitter()
         self._set_posterior(posterior, kind)

@@ -15,6 +15,10 @@ from ._trend import fit_regressor, trend_columns
 class Targets:
     """Mixin of a regressor: the scale of y and the trend."""
 
+    # Until `fit` says otherwise: dependents set the training data by hand.
+    _trend_columns = None
+    _trend = None
+
     def _fit_targets(self, rows, kind):
         """Learn trend regressor, offset and scale, and apply them to rows.y."""
         for name in ("trend_coef_", "trend_intercept_", "trend_estimator_"):

@@ -6,7 +6,12 @@ import numpy as np
 import torch
 from sklearn import get_config
 
-DTYPES = {"float64": torch.float64, "float32": torch.float32}
+# Of all tensors but one: in "mixed" the optimisation's factor is float32.
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "mixed": torch.float64,
+}
 
 # Rows above which device="auto" takes the GPU. Not measured yet (no GPU at hand when
 # this was written): below about a thousand rows the launch of a kernel costs more than
@@ -143,7 +148,10 @@ def check_same_kind(X, reference, method):
         )
 
 
-def row_blocks(n_rows, bytes_per_row, device):
-    """Slices of rows whose blocks stay within the memory budget of the device."""
-    size = max(64, BLOCK_BYTES[device.type] // max(1, bytes_per_row))
+def row_blocks(n_rows, bytes_per_row, device, at_least=64):
+    """Slices of rows whose blocks stay within the memory budget of the device.
+
+    Blocks of `at_least` rows may exceed it.
+    """
+    size = max(at_least, BLOCK_BYTES[device.type] // max(1, bytes_per_row))
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]

@@ -4,6 +4,9 @@ import os
 
 # scikit-learn's array-API checks are skipped without it.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+# OpenBLAS's workers spin after each of scikit-learn's calls on the cores that torch
+# needs next: tests that alternate the two ran several times longer.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import torch

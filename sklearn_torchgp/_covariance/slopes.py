@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from sklearn.gaussian_process import kernels
 
-from .distance import distance
+from .distance import Separation, distance
 from .operators import Exponentiation, Product, Sum
 from .registry import lookup
 from .stationary import _rough_weight, matern_profile, rbf
@@ -70,7 +70,7 @@ def _dot_product(params, rows, cols):
 
 
 def _rbf(params, rows, cols):
-    K, _ = rbf(params, rows.centred, cols.centred)
+    K, _ = rbf(params, Separation(rows.centred, cols.centred))
     return K, lambda G: _radial_pull(G * K, rows, cols, params["length_scale"])
 
 

@@ -8,8 +8,16 @@ import torch
 from kernel_zoo import COMPOSITES, EXACT_LEAVES, ZOO, rows
 from sklearn.gaussian_process.kernels import RBF
 
-from sklearn_torchgp._covariance import Covariance, covariance, registry
+from sklearn_torchgp._covariance import Covariance, covariance, few, registry
 from sklearn_torchgp._covariance.fallback import Fallback
+
+
+@pytest.fixture(autouse=True, params=["few", "torch"])
+def path(request, monkeypatch):
+    """Every test runs on the path for few rows and on the general one."""
+    if request.param == "torch":
+        monkeypatch.setattr(few, "MOST", 0)
+
 
 zoo = pytest.mark.parametrize("kernel", ZOO.values(), ids=ZOO)
 

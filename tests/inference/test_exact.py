@@ -60,11 +60,13 @@ def test_derivative_by_finite_differences():
 def test_jitter_only_as_much_as_needed():
     K, Y = problem(40)
     K, Y = torch.from_numpy(np.ones_like(K)), torch.from_numpy(Y)
-    _, _, added = fit_with_jitter(K.clone, Y, 1e-3, ladder=JITTER_LADDER[K.dtype])
-    assert added == 0.0
-    _, posterior, added = fit_with_jitter(
-        lambda: K - 1e-9 * torch.eye(40), Y, 0.0, ladder=JITTER_LADDER[K.dtype]
+    ladder = JITTER_LADDER[K.dtype]
+    _, _, added, step = fit_with_jitter(K.clone, Y, 1e-3, ladder=ladder)
+    assert added == step == 0.0
+    _, posterior, added, step = fit_with_jitter(
+        lambda: K - 1e-9 * torch.eye(40), Y, 0.0, ladder=ladder
     )
+    assert step in ladder
     assert 1e-10 < added <= 1e-8
     assert torch.isfinite(posterior.alpha).all()
 

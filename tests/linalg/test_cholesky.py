@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sklearn_torchgp._linalg import cholesky
+from sklearn_torchgp._linalg import cholesky, lapack
 from sklearn_torchgp._linalg.cholesky import (
     cholesky_,
     half_log_det,
@@ -27,10 +27,14 @@ def spoilt_above(A):
     return A.tril() + torch.full_like(A, torch.nan).triu(1)
 
 
-@pytest.mark.parametrize("n", [1, 2, 95, 96, 97, 300, 500])
-@pytest.mark.parametrize("small", [0, 256])
-def test_factor_and_inverse_equal_lapack(n, small, monkeypatch):
-    monkeypatch.setattr(cholesky, "SMALL", small)
+@pytest.mark.parametrize("n", [1, 2, 47, 48, 49, 97, 300, 520])
+@pytest.mark.parametrize("path", ["scipy", "torch", "halves"])
+def test_factor_and_inverse_equal_lapack(n, path, monkeypatch):
+    if path != "scipy":
+        monkeypatch.setattr(lapack, "SMALL", 0)
+    if path == "halves":
+        monkeypatch.setitem(cholesky.SMALL, "cpu", 16)
+        monkeypatch.setitem(cholesky.LEAF, "cpu", 8)
     A = spd(n)
     work = spoilt_above(A)
     L = cholesky_(work)

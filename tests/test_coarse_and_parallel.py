@@ -1,0 +1,78 @@
+"""Coarse-to-fine optimisation and starts side by side: the same optimum, reported."""
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+
+from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp._optimize import growing_subsets
+
+KERNEL = 1.0 * RBF([1.0, 1.0], (1e-2, 1e2)) + WhiteKernel(0.1, (1e-4, 1e1))
+
+
+def data(n, seed=0):
+    rng = np.random.RandomState(seed)
+    X = rng.uniform(-2, 2, (n, 2))
+    return X, np.sin(2 * X[:, 0]) + X[:, 1] ** 2 / 3 + 0.1 * rng.randn(n)
+
+
+def test_coarse_to_fine_ends_in_the_same_optimum():
+    X, y = data(260)
+    plain = TorchGPRegressor(KERNEL).fit(X, y)
+    coarse = TorchGPRegressor(KERNEL, optimizer="coarse-to-fine").fit(X, y)
+    assert coarse.log_marginal_likelihood_value_ == pytest.approx(
+        plain.log_marginal_likelihood_value_, abs=1e-4
+    )
+    np.testing.assert_allclose(coarse.kernel_.theta, plain.kernel_.theta, atol=1e-2)
+    (record,) = coarse.optimizer_results_
+    assert list(record.n_coarse_evaluations) == [130]
+    assert record.n_coarse_evaluations[130] > 0
+    assert 0 < record.n_evaluations < plain.optimizer_results_[0].n_evaluations
+
+
+def test_coarse_to_fine_takes_noise_and_targets_of_its_rows():
+    X, y = data(210)
+    Y, alpha = np.column_stack([y, -2 * y]), np.linspace(1e-3, 1e-1, 210)
+    model = TorchGPRegressor(
+        1.0 * RBF(1.0), alpha=alpha, optimizer="coarse-to-fine", normalize_y=True
+    ).fit(X, Y)
+    plain = model.__class__(1.0 * RBF(1.0), alpha=alpha, normalize_y=True).fit(X, Y)
+    np.testing.assert_allclose(model.kernel_.theta, plain.kernel_.theta, atol=1e-2)
+
+
+def test_few_rows_have_no_coarse_stage():
+    X, y = data(60)
+    model = TorchGPRegressor(KERNEL, optimizer="coarse-to-fine").fit(X, y)
+    plain = TorchGPRegressor(KERNEL).fit(X, y)
+    np.testing.assert_array_equal(model.kernel_.theta, plain.kernel_.theta)
+    assert model.optimizer_results_[0].n_coarse_evaluations == {}
+
+
+def test_subsets_are_the_same_every_time_and_grow():
+    first, second = growing_subsets(1000), growing_subsets(1000)
+    assert [len(rows) for rows in first] == [125, 500]
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert set(first[0]) <= set(first[1])
+    assert growing_subsets(199) == []
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_starts_side_by_side_change_nothing(backend):
+    X, y = data(40)
+    options = dict(n_restarts_optimizer=3, random_state=3)
+    alone = TorchGPRegressor(KERNEL, **options).fit(X, y)
+    with joblib.parallel_config(backend, n_jobs=2):
+        together = TorchGPRegressor(KERNEL, **options).fit(X, y)
+    for a, b in zip(alone.optimizer_results_, together.optimizer_results_, strict=True):
+        np.testing.assert_array_equal(a.theta_start, b.theta_start)
+        np.testing.assert_allclose(a.theta, b.theta, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(alone.kernel_.theta, together.kernel_.theta, rtol=1e-6)
+
+
+def test_n_jobs_is_taken_from_the_estimator():
+    X, y = data(30)
+    model = TorchGPRegressor(KERNEL, n_restarts_optimizer=2, random_state=0)
+    first = model.fit(X, y).kernel_.theta
+    second = model.set_params(n_jobs=2).fit(X, y).kernel_.theta
+    np.testing.assert_allclose(first, second, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,191 @@
+"""Every fast path equals the slow one: values 1e-10, gradients 1e-8, float32 1e-3."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.gaussian_process.kernels import (
+    RBF,
+    ConstantKernel,
+    DotProduct,
+    Matern,
+    WhiteKernel,
+)
+
+from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp._covariance import Covariance, few
+from sklearn_torchgp._inference import exact, mixed
+from sklearn_torchgp._linalg import lapack
+from sklearn_torchgp.exceptions import ConditioningError, NotPositiveDefiniteError
+
+CPU = torch.device("cpu")
+
+
+@st.composite
+def kernels(draw, n_features, depth=2):
+    """Sums and products of what `few` multiplies out."""
+    if depth and draw(st.booleans()):
+        parts = [draw(kernels(n_features, depth - 1)) for _ in range(2)]
+        return parts[0] + parts[1] if draw(st.booleans()) else parts[0] * parts[1]
+    positive = st.floats(0.3, 3.0)
+    scale = draw(positive)
+    if draw(st.booleans()):
+        scale = [draw(positive) for _ in range(n_features)]
+    fixed = {"length_scale_bounds": "fixed"} if draw(st.booleans()) else {}
+    leaves = [
+        ConstantKernel(draw(positive)),
+        WhiteKernel(draw(positive)),
+        RBF(scale, **fixed),
+        *(Matern(scale, nu=nu, **fixed) for nu in (0.5, 1.5, 2.5, np.inf)),
+    ]
+    return draw(st.sampled_from(leaves))
+
+
+@st.composite
+def problems(draw):
+    d = draw(st.integers(1, 4))
+    n = draw(st.integers(1, 30))
+    X = np.random.RandomState(draw(st.integers(0, 99))).randn(n, d)
+    if draw(st.booleans()):
+        X[-1] = X[0]  # a duplicate
+    return draw(kernels(d)), X
+
+
+def both(kernel, X, theta, G):
+    """Gram matrix and pullback on the path for few rows (or none) and on torch."""
+    found = []
+    for most in (few.MOST, 0):
+        cov = Covariance(kernel, X, dtype=torch.float64, device=CPU)
+        before, few.MOST = few.MOST, most
+        try:
+            K, pullback = cov.gram(theta)
+            found.append((np.tril(K), pullback(torch.from_numpy(G))))
+        finally:
+            few.MOST = before
+    return found
+
+
+@given(problems())
+@settings(max_examples=150, deadline=None)
+def test_few_rows_equal_torch(problem):
+    kernel, X = problem
+    G = np.random.RandomState(1).randn(len(X), len(X))
+    G = G + G.T
+    spoilt = G + np.triu(np.full_like(G, np.nan), 1)
+    for theta in (None, kernel.theta + 0.1):
+        (K, gradient), (K_torch, gradient_torch) = both(kernel, X, theta, spoilt)
+        np.testing.assert_allclose(K, K_torch, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(gradient, gradient_torch, rtol=1e-8, atol=1e-8)
+
+
+def test_few_rows_are_taken_and_left_where_documented():
+    X = np.random.RandomState(0).randn(20, 3)
+
+    def path(kernel, X=X, dtype=torch.float64):
+        return few.few_rows(kernel, X, dtype, CPU)
+
+    assert path(1.0 * RBF([1.0, 2.0, 3.0]) + WhiteKernel()) is not None
+    assert path(Matern(nu=1.5)) is not None
+    for kernel in (Matern(nu=2.1), DotProduct(), RBF() ** 2, WhiteKernel()):
+        assert path(kernel) is None
+    assert path(RBF(), dtype=torch.float32) is None
+    assert path(RBF(), X=np.zeros((1000, 3))) is None
+    assert path(RBF(), X=1e100 * X) is None
+    assert path(RBF(), X=["a", "b"]) is None
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-150, 1e-3, 1e3, 1e150])
+def test_any_scale_of_the_data_is_served(scale):
+    X = np.random.RandomState(0).randn(8, 2)
+    near, _ = Covariance(RBF(), X, dtype=torch.float64, device=CPU).gram()
+    cov = Covariance(RBF(scale), scale * X, dtype=torch.float64, device=CPU)
+    far, _ = cov.gram()
+    np.testing.assert_allclose(np.tril(far), np.tril(near), rtol=1e-9)
+
+
+def evidence(K, y, noise, jitter=0.0, method=exact):
+    lml, derivative, posterior = method.log_marginal_likelihood(
+        K.clone(), y, noise, jitter
+    )
+    alpha, L = posterior.alpha.clone(), posterior.L.tril()
+    return lml, alpha, L, derivative().tril()
+
+
+@pytest.mark.parametrize("n", [1, 7, 130])
+@pytest.mark.parametrize("targets", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_small_inference_equals_torch(n, targets, dtype, monkeypatch):
+    rng = np.random.RandomState(0)
+    A = rng.randn(n, n + 2)
+    K = torch.from_numpy(A @ A.T / n + np.eye(n)).to(dtype)
+    y = torch.from_numpy(rng.randn(n, targets)).to(dtype)
+    tolerance = 1e-8 if dtype == torch.float64 else 1e-3
+    for noise in (0.1, torch.from_numpy(rng.rand(n)).to(dtype)):
+        for jitter in (0.0, 1e-3):
+            monkeypatch.setattr(lapack, "SMALL", 400)
+            small = evidence(K, y, noise, jitter)
+            monkeypatch.setattr(lapack, "SMALL", 0)
+            large = evidence(K, y, noise, jitter)
+            for a, b in zip(small, large, strict=True):
+                np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_small_inference_refuses_what_has_no_factor(value):
+    K = torch.eye(5, dtype=torch.float64)
+    K[3, 3] = value
+    with pytest.raises(NotPositiveDefiniteError):
+        exact.log_marginal_likelihood(K, torch.ones(5, 1, dtype=torch.float64), 0.0)
+
+
+def smooth(n, noise, seed=0):
+    X = np.random.RandomState(seed).uniform(-1, 1, (n, 3))
+    kernel = 1.0 * RBF([1.0, 1.5, 2.0]) + WhiteKernel(noise)
+    cov = Covariance(kernel, X, dtype=torch.float64, device=CPU)
+    y = np.sin(3 * X).sum(1) + noise**0.5 * np.random.RandomState(1).randn(n)
+    return cov, torch.from_numpy(y[:, None]), X, kernel
+
+
+@pytest.mark.parametrize("n", [40, 700])
+@pytest.mark.parametrize("noise", [1e-1, 1e-3])
+def test_mixed_precision_equals_float64(n, noise):
+    cov, y, *_ = smooth(n, noise)
+    results = []
+    for method in (exact, mixed):
+        K, pullback = cov.gram()
+        lml, derivative, posterior = method.log_marginal_likelihood(K, y, 1e-10)
+        alpha = posterior.alpha.clone()
+        results.append((lml, alpha, pullback(derivative())))
+    (lml, alpha, gradient), (lml_m, alpha_m, gradient_m) = results
+    assert lml_m == pytest.approx(lml, rel=1e-4)
+    np.testing.assert_allclose(alpha_m, alpha, rtol=1e-6, atol=1e-7 * alpha.abs().max())
+    np.testing.assert_allclose(gradient_m, gradient, atol=1e-3 * abs(gradient).max())
+
+
+def test_mixed_precision_refuses_what_float32_cannot_carry():
+    cov, y, X, kernel = smooth(300, 1e-9)
+    K, _ = cov.gram()
+    with pytest.raises(ConditioningError, match="condition number"):
+        mixed.log_marginal_likelihood(K, y, 0.0)
+    model = TorchGPRegressor(kernel, dtype="mixed")
+    with pytest.raises(ConditioningError, match="dtype='float64'"):
+        model.fit(X, y[:, 0].numpy())
+
+
+def test_mixed_precision_fits_like_float64():
+    _, y, X, kernel = smooth(120, 1e-2)
+    y = y[:, 0].numpy()
+    plain = TorchGPRegressor(kernel).fit(X, y)
+    found = TorchGPRegressor(kernel, dtype="mixed").fit(X, y)
+    assert found.L_.dtype == np.float64
+    np.testing.assert_allclose(found.kernel_.theta, plain.kernel_.theta, atol=5e-2)
+    np.testing.assert_allclose(found.predict(X), plain.predict(X), atol=1e-3)
+
+
+def test_the_symmetric_product_reads_the_lower_triangle():
+    K = torch.randn(600, 600, dtype=torch.float64)
+    K = K + K.mT
+    B = torch.randn(600, 2, dtype=torch.float64)
+    spoilt = K.tril() + torch.full_like(K, torch.nan).triu(1)
+    np.testing.assert_allclose(mixed.symmetric_product(spoilt, B), K @ B, atol=1e-10)
