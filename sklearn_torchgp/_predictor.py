@@ -112,7 +112,15 @@ class Predictor:
         include_noise = _check_include_noise(include_noise)
         fitted = hasattr(self, "X_train_")
         moments = self._posterior_moments if fitted else self._prior_moments
-        mean, second = moments(X, spread, noise=include_noise is not False)
+        m = len(X)
+        itemsize = torch.finfo(resolve_dtype(self.dtype)).bits // 8
+        cure = (
+            "Predict fewer rows at a time, or ask for the std, which needs no matrix."
+        )
+        with memory_for(
+            f"A covariance of {m} rows", m * m * itemsize, self.device, cure
+        ):
+            mean, second = moments(X, spread, noise=include_noise is not False)
         known = check_noise_variance(noise_variance, len(X), mean.shape[1])
         if second is None:
             return mean, None

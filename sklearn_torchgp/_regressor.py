@@ -20,7 +20,7 @@ from ._outputs import Outputs
 from ._paths import Paths
 from ._predictor import Predictor
 from ._targets import Targets
-from ._tensors import as_numpy
+from ._tensors import as_numpy, memory_for, resolve_dtype
 from ._trend import check_mean
 from ._updates import Updates
 from .exceptions import JitterWarning, NotPositiveDefiniteError
@@ -271,9 +271,13 @@ class TorchGPRegressor(
             rows.X, rows.y = copy(rows.X), copy(rows.y)
             self._set_rows(rows, kind)
             self.kernel_ = kernel
-            device = self._device_for(len(rows.y))
-            self._fit_hyperparameters(device)
-            self._set_objective_values(self._factor(device, kind), device)
+            n = len(rows.y)
+            device = self._device_for(n)
+            itemsize = torch.finfo(resolve_dtype(self.dtype)).bits // 8
+            cure = "Fit fewer rows, or use dtype='float32' (half of it)."
+            with memory_for(f"Fitting {n} rows", n * n * itemsize, device, cure):
+                self._fit_hyperparameters(device)
+                self._set_objective_values(self._factor(device, kind), device)
         return self
 
     def _check_params(self):

@@ -1,6 +1,7 @@
 """Where numbers live: devices, precisions, array kinds, row blocks."""
 
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -146,6 +147,21 @@ def check_same_kind(X, reference, method):
             f"Got {theirs.name} on {theirs.device or 'cpu'}. Convert the input, or "
             "refit on this kind of array."
         )
+
+
+@contextmanager
+def memory_for(what, n_bytes, device, cure):
+    """Turn a failed allocation into a MemoryError that says what needed how much."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        if not (known or "can't allocate memory" in str(error)):
+            raise
+        raise MemoryError(
+            f"{what} needs at least {n_bytes / 2**30:.3g} GiB on {device}, which could "
+            f"not be had. {cure}"
+        ) from error
 
 
 def row_blocks(n_rows, bytes_per_row, device, at_least=64):
