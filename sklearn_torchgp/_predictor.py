@@ -8,7 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._inference.posterior import Posterior
 from ._metadata import check_noise_variance
 from ._prediction import joint_moments, prior_moments, row_moments
-from ._tensors import as_numpy, float_dtype, resolve_dtype
+from ._tensors import as_numpy, float_dtype, memory_for, resolve_dtype
 
 
 class Predictor:
