@@ -108,13 +108,16 @@ class Criteria:
         y = y[:, None] if y.ndim == 1 else y
         noise = self._noise(y)
         helped = isinstance(noise, torch.Tensor) or noise > 0
-        weight = self.sample_weight_train_
+        weight, n_copies = self.sample_weight_train_, len(y)
+        if weight is not None:
+            weight = torch.as_tensor(as_numpy(weight)).to(y)
+            n_copies = weight.sum().item()
         basis = self._basis(as_numpy(self.X_train_), device)
         return Observations(
             y,
             noise,
-            jitter=rounding_jitter(len(y), y.dtype) if helped else 0.0,
-            weight=None if weight is None else torch.as_tensor(as_numpy(weight)).to(y),
+            jitter=rounding_jitter(n_copies, y.dtype) if helped else 0.0,
+            weight=weight,
             basis=basis,
         )
 
@@ -144,6 +147,10 @@ class Criteria:
             return 0.0, None
         return covariance.nugget(theta)
 
+    def _own_noise(self, covariance, observations):
+        nugget = self._nugget(covariance, observations)[0]
+        return observations.own_noise(nugget, covariance.diag(covariance.points))
+
     def _distinct(self, device):
         """Covariance and observations with equal rows merged into weighted ones.
 
@@ -153,7 +160,7 @@ class Criteria:
         """
         X = as_numpy(self.X_train_)
         covariance, observations = self._data(device)
-        if observations.jitter or not covariance.tells_noise or not _is_table(X):
+        if not covariance.tells_noise or not _is_table(X):
             return covariance, observations
         columns = [as_numpy(observations.y)]
         if isinstance(observations.noise, torch.Tensor):
@@ -304,8 +311,8 @@ class Criteria:
         check_is_fitted(self, "X_train_")
         device = self._device_for(self.X_train_.shape[0], fitted=True)
         covariance, observations = self._data(device)
-        nugget = self._nugget(covariance, observations)[0]
-        mean, variance = leave_one_out(observations, self._posterior(device), nugget)
+        own = self._own_noise(covariance, observations)
+        mean, variance = leave_one_out(observations, self._posterior(device), own)
         X, kind = as_numpy(self.X_train_), ArrayKind(self.X_train_)
         moments = self._in_units_of_y(mean, variance.expand_as(mean), X)
         mean, variance = self._moments_of_y(*moments)

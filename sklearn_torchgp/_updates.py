@@ -111,7 +111,9 @@ class Updates:
         tail = self._covariance(self.kernel_, X[last], points.device)
         B = self._covariance(self.kernel_, X[first], points.device).cross(X[last])
         nugget = self._nugget(covariance, observations)[0]
-        lml, posterior = extend(old, B, tail.gram()[0], observations, nugget)
+        own = self._own_noise(covariance, observations)
+        C = tail.gram()[0]
+        lml, posterior = extend(old, B, C, observations, nugget, own)
         self._set_posterior(posterior, kind)
         return lml
 

@@ -28,7 +28,7 @@ class TestGradientsOfOneRow:
     y = np.array([bowl(x) for x in X])
 
     def test_are_those_of_predict_gradient(self):
-        gp = regressor().fit(self.X, self.y)
+        gp = regressor(optimizer=None).fit(self.X, self.y)
         row = np.array([[0.1, 0.4]])
         found = gp.predict(
             row, return_std=True, return_mean_grad=True, return_std_grad=True
@@ -41,7 +41,7 @@ class TestGradientsOfOneRow:
         assert_allclose(only_mean[1], d_mean[0])
 
     def test_refused(self):
-        gp = regressor().fit(self.X, self.y)
+        gp = regressor(optimizer=None).fit(self.X, self.y)
         with pytest.raises(ValueError, match="'return_mean_grad' .*Got 2 rows"):
             gp.predict(self.X[:2], return_std=True, return_mean_grad=True)
         with pytest.raises(ValueError, match="'return_std_grad' .*'return_std'"):

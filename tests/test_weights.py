@@ -197,6 +197,31 @@ def test_bad_weights(weight, message):
     assert all(vars(gp)[name] is value for name, value in before.items())
 
 
+def test_float32_jitter_is_of_each_copy():
+    """float32 enlarges the diagonal, for copies as for weights."""
+    first, second = weighted_and_repeated(Y, kernel=RBF([0.7, 1.1]), dtype="float32")
+    for gp in (first, second):
+        gp.set_params(alpha=1e-5)
+    first.fit(X, Y, sample_weight=W)
+    second.fit(X.repeat(W, axis=0), Y.repeat(W))
+    assert first._observations(torch.device("cpu")).jitter > 0
+    assert_allclose(
+        first.log_marginal_likelihood_value_,
+        second.log_marginal_likelihood_value_,
+        rtol=3e-2,
+    )
+    assert_allclose(first.predict(Z), second.predict(Z), atol=1e-2)
+    fit = {"sample_weight": W, "noise_variance": NOISE}
+    single = fixed(dtype="float32").fit(X, Y, **fit)
+    double = fixed().fit(X, Y, **fit)
+    theta = KERNEL.theta + 0.1
+    for name in ("log_marginal_likelihood", "loo_log_predictive_density"):
+        value, gradient = getattr(single, name)(theta, eval_gradient=True)
+        want, want_gradient = getattr(double, name)(theta, eval_gradient=True)
+        assert_allclose(value, want, rtol=1e-3)
+        assert_allclose(gradient, want_gradient, rtol=1e-2, atol=1e-2)
+
+
 def test_score_takes_weights():
     gp = fixed().fit(X, Y)
     repeated = gp.score(X.repeat(W, axis=0), Y.repeat(W))

@@ -97,8 +97,8 @@ def precision_(posterior):
     return _add_outer_(inverse_(L), W, W, scale=-1.0)
 
 
-def log_density(posterior, observations, nugget=0.0):
-    """log p(y | X) and its slope in the nugget of the copies, for one factor."""
+def log_density(posterior, observations, own=0.0):
+    """log p(y | X), and its slope in the copies' own noise, for one factor."""
     y, alpha = observations.y, posterior.alpha
     n, t = y.shape
     fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1))
@@ -109,21 +109,20 @@ def log_density(posterior, observations, nugget=0.0):
         half_log_A = posterior.trend.R.diagonal().abs().log().sum().item()
         lml -= t * (half_log_A - observations.basis.log_scale)
     lml -= 0.5 * n * t * math.log(2 * math.pi)
-    copies, copies_slope = observations.copies(nugget)
+    copies, copies_slope = observations.copies(own)
     return lml + copies, copies_slope
 
 
 def _one_factor(K, observations, nugget):
+    own = observations.own_noise(nugget, K.diagonal())
     posterior = condition_(K, observations, nugget)
-    lml, copies_slope = log_density(posterior, observations, nugget)
+    lml, own_slope = log_density(posterior, observations, own)
     alpha, t = posterior.alpha, observations.y.shape[1]
 
     def derivative():
         # (alpha alpha' - t P) / 2, as GPML 5.9
         G = _add_outer_(precision_(posterior), alpha, alpha, beta=-0.5 * t, scale=0.5)
-        slope = observations.nugget_slope(G.diagonal())
-        G.diagonal().mul_(1 + observations.jitter)
-        return G, None if slope is None else slope + copies_slope
+        return G, observations.noise_slopes_(G.diagonal(), own_slope)
 
     return lml, derivative, posterior
 
@@ -136,7 +135,7 @@ def _add_outer_(A, u, v, *, beta=1.0, scale):
     return A
 
 
-def extend(posterior, B, C, observations, nugget=0.0):
+def extend(posterior, B, C, observations, nugget=0.0, own=0.0):
     """The evidence and posterior with more rows, from the posterior without them.
 
     Parameters
@@ -149,7 +148,8 @@ def extend(posterior, B, C, observations, nugget=0.0):
         Of the new rows, with its nugget; lower triangle.
     observations : Observations
         Of all n + k rows, with as many factors as the posterior.
-    nugget : float or tensor (n + k,)
+    nugget, own : float or tensor (n + k,)
+        The nugget, and what `own_noise` makes of it. Read only under weights.
 
     Returns
     -------
@@ -165,6 +165,6 @@ def extend(posterior, B, C, observations, nugget=0.0):
     for part, of in zip(posterior.factors(), observations.factors(), strict=True):
         corner = of[new].cover_(C.clone(), tail)
         one = posterior_of(extend_cholesky(part.L, B, corner), of)
-        total += log_density(one, of, nugget)[0]
+        total += log_density(one, of, own)[0]
         grown.append(one)
     return total, grown[0] if len(grown) == 1 else Posterior.stack(grown)

@@ -18,7 +18,7 @@ from .._linalg.cholesky import symmetrize_
 from .evidence import condition_, per_factor, precision_
 
 
-def leave_one_out(observations, posterior, nugget=0.0):
+def leave_one_out(observations, posterior, own=0.0):
     """Mean and variance of each noisy observation given all other rows.
 
     Parameters
@@ -26,8 +26,8 @@ def leave_one_out(observations, posterior, nugget=0.0):
     observations : Observations
     posterior : Posterior
         Of these observations; left as it is.
-    nugget : float or tensor (n,)
-        Read only under weights.
+    own : float or tensor (n,)
+        As `Observations.own_noise` says. Read only under weights.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def leave_one_out(observations, posterior, nugget=0.0):
     variance = 1 / p
     if observations.weight is not None:
         parts = observations.factors()
-        noise = torch.stack([part.noise + nugget for part in parts], dim=1)
+        noise = torch.stack([part.noise + own for part in parts], dim=1)
         variance = variance + noise * (1 - 1 / observations.weight)[:, None]
     return observations.y - posterior.alpha / p, variance
 
@@ -57,6 +57,7 @@ def loo_log_density(K, observations, nugget=0.0):
 
 
 def _one_factor(K, observations, nugget):
+    own = observations.own_noise(nugget, K.diagonal())
     posterior = condition_(K, observations, nugget)
     alpha = posterior.alpha
     P = precision_(posterior)
@@ -66,7 +67,7 @@ def _one_factor(K, observations, nugget):
     share = None if weight is None else 1 - 1 / weight
     r, v = alpha / p, 1 / p
     if weight is not None:
-        v = v + ((observations.noise + nugget) * share)[:, None]
+        v = v + ((observations.noise + own) * share)[:, None]
     value = -0.5 * (w * (r.square() / v + (2 * math.pi * v).log())).sum().item()
 
     def derivative():
@@ -77,10 +78,7 @@ def _one_factor(K, observations, nugget):
         u = P @ (d_r / p)
         G = (P * d_p) @ P
         G.addmm_(u, alpha.mT, beta=-1, alpha=-0.5).addmm_(alpha, u.mT, alpha=-0.5)
-        slope = observations.nugget_slope(G.diagonal())
-        if slope is not None:
-            slope = slope + d_v * share
-        G.diagonal().mul_(1 + observations.jitter)
-        return G, slope
+        own_slope = None if weight is None else d_v * share
+        return G, observations.noise_slopes_(G.diagonal(), own_slope)
 
     return value, derivative, posterior

@@ -76,15 +76,29 @@ class Observations:
     def cover_(self, K, nugget=0.0):
         """Write the noise of the rows on the diagonal of K, which holds the nugget."""
         diagonal = K.diagonal()
-        diagonal.mul_(1 + self.jitter)
         if self.weight is None:
-            diagonal.add_(self.noise)
+            diagonal.mul_(1 + self.jitter).add_(self.noise)
         else:
-            diagonal.add_((self.noise + nugget) / self.weight - nugget)
+            own = self.own_noise(nugget, diagonal)
+            diagonal.add_((self.noise + own) / self.weight - nugget)
         return K
 
-    def copies(self, nugget=0.0):
-        """log of the factor that the copies add to the density, and d / d nugget.
+    def own_noise(self, nugget, diagonal):
+        """What each copy has for itself beyond `noise`, given K's diagonal.
+
+        Its share of the jitter counts as noise: so weights are copies in float32, too.
+        """
+        if self.weight is None or not self.jitter:
+            return nugget
+        return nugget + self.jitter * diagonal
+
+    def copies(self, own=0.0):
+        """log of the factor that the copies add to the density, and d / d own.
+
+        Parameters
+        ----------
+        own : float or tensor (n,)
+            As `own_noise` says.
 
         Returns
         -------
@@ -96,7 +110,7 @@ class Observations:
             return 0.0, None
         w, t = self.weight, self.y.shape[1]
         repeated = w != 1
-        N = torch.where(repeated, self.noise + nugget, 1.0)
+        N = torch.where(repeated, self.noise + own, 1.0)
         if not (N > 0).all():
             raise NotPositiveDefiniteError(
                 "rows with a weight other than 1 need noise: copies of a row without "
@@ -106,12 +120,24 @@ class Observations:
         slope = -0.5 * t * (w - 1) / N
         return -0.5 * t * logs.sum().item(), slope
 
-    def nugget_slope(self, diagonal):
-        """d / d nugget of an objective whose derivative in K's diagonal is given.
+    def noise_slopes_(self, diagonal, own_slope):
+        """Take an objective's slopes back to K and the nugget.
 
-        The nugget is on K's diagonal already, whole; its change by the weights is
-        what is told here.
+        Parameters
+        ----------
+        diagonal : tensor (n,)
+            Slopes in the diagonal that `cover_` wrote; becomes those in K's own.
+        own_slope : tensor (n,) or None
+            Slopes in `own_noise`, other than through the diagonal.
+
+        Returns
+        -------
+        tensor (n,) or None
+            Slopes in the nugget, beyond its place on K's diagonal.
         """
         if self.weight is None:
+            diagonal.mul_(1 + self.jitter)
             return None
-        return diagonal * (1 / self.weight - 1)
+        slope = diagonal * (1 / self.weight - 1) + own_slope
+        diagonal.mul_(1 + self.jitter / self.weight).add_(self.jitter * own_slope)
+        return slope
