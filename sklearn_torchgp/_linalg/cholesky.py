@@ -50,13 +50,17 @@ def cholesky_(A):
 
 
 def inverse_(L):
-    """Overwrite the lower triangle of L (n, n) with that of (L L')^-1.
+    """Overwrite the lower triangle of L (n, n) with that of (L L')^-1."""
+    if L.shape[0] <= SMALL:
+        return L.copy_(torch.cholesky_inverse(L))
+    return crossproduct_lower_(invert_lower_(L))
 
-    Two sweeps over panels: W = L^-1 row by row, then W' W row by row.
-    """
+
+def invert_lower_(L):
+    """Overwrite the lower triangle of L (n, n) with that of L^-1, row by row."""
     n = L.shape[0]
     if n <= SMALL:
-        return L.copy_(torch.cholesky_inverse(L))
+        return L.copy_(_small_inverse(L))
     blocks = panels(n)
     for I in blocks:
         start = I.start
@@ -66,12 +70,20 @@ def inverse_(L):
             torch.mm(L[I, J.start : start], L[J.start : start, J], out=product[:, J])
         L[I, :start] = (pivot @ product).neg_()
         L[I, I] = pivot
-    for J in blocks:
-        stop = J.stop
-        rows = L[J, J].mT @ L[J, :stop]
-        rows.addmm_(L[stop:, J].mT, L[stop:, :stop])
-        L[J, :stop] = rows
     return L
+
+
+def crossproduct_lower_(W):
+    """Overwrite the lower triangle of W (n, n), zero above, with that of W' W."""
+    n = W.shape[0]
+    if n <= SMALL:
+        return W.copy_(W.mT @ W)
+    for J in panels(n):
+        stop = J.stop
+        rows = W[J, J].mT @ W[J, :stop]
+        rows.addmm_(W[stop:, J].mT, W[stop:, :stop])
+        W[J, :stop] = rows
+    return W
 
 
 def solve_lower(L, B):
