@@ -9,7 +9,8 @@ A likelihood answers three questions, one for each inference method:
 It knows neither kernels nor inference methods.
 """
 
-from .bernoulli import LINKS, Bernoulli
+from .bernoulli import Bernoulli, class_log_probabilities
+from .links import LINKS
 from .softmax import Softmax
 
-__all__ = ["LINKS", "Bernoulli", "Softmax"]
+__all__ = ["LINKS", "Bernoulli", "Softmax", "class_log_probabilities"]

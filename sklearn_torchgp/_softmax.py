@@ -1,0 +1,2 @@
+class SoftmaxGP:
+    pass
