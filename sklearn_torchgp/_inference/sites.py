@@ -20,6 +20,7 @@ from .._linalg.cholesky import (
     half_log_det,
     invert_lower_,
 )
+from .acceleration import Anderson
 from .posterior import Posterior
 
 # Where (1 - 1 / |L^-1 e_i|^-2) is smaller than this, the marginal variance is computed
@@ -32,11 +33,6 @@ class Sites(NamedTuple):
 
     precision: torch.Tensor
     shift: torch.Tensor
-
-    def moved(self, target, step):
-        """These sites, a fraction `step` of the way to `target`."""
-        pairs = zip(self, target, strict=True)
-        return Sites(*(old + step * (new - old) for old, new in pairs))
 
 
 @dataclass
@@ -137,7 +133,7 @@ def sites_derivative(sites, q):
 
 
 def iterate(K, rule, start, *, damping, tol, max_iter, work=None):
-    """Move all sites at once to the fixed point of a rule, with adaptive damping.
+    """Move all sites at once to the fixed point of a rule.
 
     Parameters
     ----------
@@ -146,8 +142,7 @@ def iterate(K, rule, start, *, damping, tol, max_iter, work=None):
         the method would choose given this posterior.
     start : Sites
     damping : float
-        First step towards `target`; shortened where the residual grows, and
-        lengthened again, slowly, where it falls.
+        Longest step towards `target`.
     tol : float
         Of the residual.
     max_iter : int
@@ -157,14 +152,13 @@ def iterate(K, rule, start, *, damping, tol, max_iter, work=None):
     -------
     Inference
     """
-    sites, last, step = start, float("inf"), damping
+    sites, accelerator = start, Anderson(damping)
     for iteration in range(1, max_iter + 1):
         q = condition(K, sites, work)
         lml, residual, target = rule(q, sites)
         if residual <= tol or iteration == max_iter:
             break
-        step = max(0.1, 0.6 * step) if residual > last else min(damping, 1.05 * step)
-        last, sites = residual, sites.moved(target, step)
+        sites = _next_sites(accelerator, sites, target, q.variance, residual)
     return Inference(
         lml=lml,
         sites=sites,
@@ -175,6 +169,15 @@ def iterate(K, rule, start, *, damping, tol, max_iter, work=None):
         residual=residual,
         n_iterations=iteration,
     )
+
+
+def _next_sites(accelerator, sites, target, variance, residual):
+    """The accelerator's proposal, with precisions that stay positive."""
+    x, goal = torch.cat(sites), torch.cat(target)
+    scale = torch.cat([variance, variance.sqrt()])  # as precision and mean move q
+    precision, shift = accelerator.propose(x, goal - x, scale, residual).chunk(2)
+    least = 0.1 * torch.minimum(sites.precision, target.precision)
+    return Sites(torch.maximum(precision, least), shift)
 
 
 def no_sites(K):

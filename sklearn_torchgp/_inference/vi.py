@@ -13,7 +13,7 @@ from .sites import Sites, iterate, no_sites
 TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-3}
 
 # First step towards the matched sites.
-DAMPING = 0.8
+DAMPING = 0.9
 
 
 def vi(K, likelihood, start=None, *, max_iter=100, work=None):
