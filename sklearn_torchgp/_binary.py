@@ -23,8 +23,8 @@ class LatentGP(GPEstimator, BaseEstimator):
     """What the binary and the softmax problem share: theta, and its objective.
 
     Rows and labels come validated; answers are float64 tensors. Parameters are those
-    of :class:`TorchGPClassifier`. A subclass supplies `_infer`, `_store` and the
-    attributes that prediction reads.
+    of :class:`TorchGPClassifier`. A subclass supplies `_likelihood`, `_infer` and
+    `_store`.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class LatentGP(GPEstimator, BaseEstimator):
         serve all of them: K, and the matrix that is factored.
         """
         points = covariance.points
-        K = torch.empty(points.n, points.n, dtype=points.dtype, device=points.device)
+        K = points.zeros(points.n, points.n)
         work = torch.empty_like(K)
         likelihood = self._likelihood(points.device)
         start = self._unpack(self._first_start(), points)
@@ -114,7 +114,9 @@ class LatentGP(GPEstimator, BaseEstimator):
             if result.converged:
                 objective.start = result.start
             lml = np.float64(result.lml)
-            return (lml, pullback(result.derivative())) if eval_gradient else lml
+            if not eval_gradient:
+                return lml
+            return lml, pullback(result.derivative().view_as(K))
 
         objective.start, objective.last = start, None
         objective.K, objective.work = K, work

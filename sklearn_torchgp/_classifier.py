@@ -13,8 +13,8 @@ from ._base import GPEstimator
 from ._binary import BinaryGP
 from ._multiclass import OneVsOne, OneVsRest
 from ._softmax import SoftmaxGP
-from ._tensors import ArrayKind, as_numpy, resolve_device
-from ._weights import checked_weights, class_weights
+from ._tensors import ArrayKind, as_numpy, check_same_kind, resolve_device
+from ._weights import TIE_BREAK, checked_weights, class_factors
 
 _CHOICES = {
     "multi_class": ("one_vs_rest", "one_vs_one", "softmax"),
@@ -96,10 +96,10 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
         """
         with self._all_or_nothing():
             self._check_params()
-            if isinstance(self.kernel, CompoundKernel) and self.multi_class != "softmax":
+            if isinstance(self.kernel, CompoundKernel):
                 raise ValueError(
-                    "kernel cannot be a CompoundKernel, unless multi_class='softmax' "
-                    "where it holds one kernel for each class."
+                    "kernel cannot be a CompoundKernel: give one kernel, of which every "
+                    "binary problem optimises its own copy."
                 )
             X, y, weight = self._training_set(X, y, sample_weight)
             previous = getattr(self, "base_estimator_", None)
@@ -130,7 +130,8 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
     def _training_set(self, X, y, sample_weight):
         """Rows of positive weight, their class codes and weights (None: all 1)."""
         y_kind = ArrayKind(y)
-        X, y, _ = self._validate_training_data(X, y, multi_output=False)
+        X, y, kind = self._validate_training_data(X, y, multi_output=False)
+        self._no_rows = kind(np.empty(0))
         check_classification_targets(y)
         resolve_device(self.device, len(y))
         weight = checked_weights(sample_weight, len(y))
@@ -146,7 +147,11 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
                 f"{type(self).__name__} requires at least 2 distinct classes in y, with "
                 f"positive weight; got only one class, {classes[0]!r}."
             )
-        weight = class_weights(self.class_weight, classes, codes, weight)
+        factors = class_factors(self.class_weight, classes, codes, weight)
+        self._tie_break = None
+        if factors is not None:
+            weight = factors[codes] * (1.0 if weight is None else weight)
+            self._tie_break = TIE_BREAK * np.log(factors)
         self.classes_ = y_kind(classes) if classes.dtype.kind in "biuf" else classes
         self.n_classes_ = len(classes)
         return X, codes, weight
@@ -197,10 +202,11 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
             ``classes_[argmax(predict_proba(X))]``, the first of equals.
         """
         X, kind = self._rows(X, "predict")
-        if self.n_classes_ == 2:  # the sign of the mean decides, without a variance
+        if self.n_classes_ == 2 and self._tie_break is None:
+            # The sign of the mean decides, without a variance.
             winner = (self.base_estimator_.latent_mean(X) > 0).long()
         else:
-            winner = self.base_estimator_.log_proba(X).exp().argmax(dim=1)
+            winner = self._log_proba(X).exp().argmax(dim=1)
         labels = as_numpy(self.classes_)[as_numpy(winner)]
         return kind(labels) if labels.dtype.kind in "biuf" else labels
 
@@ -217,7 +223,7 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
             Columns in the order of `classes_`.
         """
         X, kind = self._rows(X, "predict_proba")
-        return kind(self.base_estimator_.log_proba(X).exp())
+        return kind(self._log_proba(X).exp())
 
     def decision_function(self, X):
         """Scores whose order is that of the probabilities.
@@ -233,7 +239,7 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
             largest belongs to `predict`.
         """
         X, kind = self._rows(X, "decision_function")
-        log_p = self.base_estimator_.log_proba(X)
+        log_p = self._log_proba(X)
         return kind(log_p[:, 1] - log_p[:, 0] if self.n_classes_ == 2 else log_p)
 
     def loo_predict_proba(self):
@@ -249,7 +255,8 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
             one copy is left out, of a smaller weight all.
         """
         check_is_fitted(self)
-        return as_numpy(self.base_estimator_.loo_log_proba().exp())
+        log_p = self._tilted_to_weights(self.base_estimator_.loo_log_proba())
+        return as_numpy(log_p.exp())
 
     def latent_mean_and_variance(self, X):
         """Mean and variance of the latent function.
@@ -402,5 +409,16 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
         return accuracy_score(as_numpy(y), y_pred, sample_weight=as_numpy(sample_weight))
 
     def _rows(self, X, method):
+        """Validated new rows, and their kind of array, which must be that of `fit`."""
         check_is_fitted(self)
+        check_same_kind(X, self._no_rows, f"{type(self).__name__}.{method}()")
         return self._validate_rows(X, method)
+
+    def _log_proba(self, X):
+        return self._tilted_to_weights(self.base_estimator_.log_proba(X))
+
+    def _tilted_to_weights(self, log_p):
+        """log_p (m, C), where class weights break ties; see `TIE_BREAK`."""
+        if self._tie_break is None:
+            return log_p
+        return torch.log_softmax(log_p + torch.as_tensor(self._tie_break).to(log_p), 1)

@@ -5,6 +5,10 @@ from sklearn.utils import check_array
 
 from ._tensors import as_numpy
 
+# With class weights, log probabilities are shifted by this times the log weight: where
+# the data say nothing all classes are equally likely, and the heavier ones shall win.
+TIE_BREAK = 1e-5
+
 
 def checked_weights(sample_weight, n_samples):
     """sample_weight as float64 (n_samples,), or None for weights of 1.
@@ -43,8 +47,8 @@ def checked_weights(sample_weight, n_samples):
     return weight
 
 
-def class_weights(class_weight, classes, codes, weight):
-    """weight times the weight of each row's class; None if all are 1.
+def class_factors(class_weight, classes, codes, weight):
+    """The weight of each class: ndarray (C,), or None if all are 1.
 
     Parameters
     ----------
@@ -53,10 +57,10 @@ def class_weights(class_weight, classes, codes, weight):
     classes : ndarray (C,)
     codes : ndarray (n,), positions in classes
     weight : ndarray (n,) or None
+        Of the rows.
     """
     if class_weight is None:
-        return weight
-    weight = np.ones(len(codes)) if weight is None else weight
+        return None
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(
@@ -64,8 +68,7 @@ def class_weights(class_weight, classes, codes, weight):
                 f"Got {class_weight!r} instead."
             )
         frequency = np.bincount(codes, weights=weight, minlength=len(classes))
-        factors = weight.sum() / (len(classes) * frequency)
-        return weight * factors[codes]
+        return frequency.sum() / (len(classes) * frequency)
     labels = classes.tolist()
     unknown = [label for label in class_weight if label not in labels]
     if unknown:
@@ -79,4 +82,4 @@ def class_weights(class_weight, classes, codes, weight):
             "The 'class_weight' parameter must give each class a positive, finite "
             f"weight. Got {class_weight!r}."
         )
-    return weight * factors[codes]
+    return factors

@@ -1,19 +1,10 @@
-"""Laplace's approximation for terms that depend on one latent value each (GPML 3.4).
-
-Newton's method runs in a = K^-1 f with step halving on
-psi(f) = log p(y | f) - f' K^-1 f / 2. Undamped Newton (GPML algorithm 3.1 as listed) fails
-where the variance is large, inside ordinary bounds. a and f are linear in the step, so a
-shorter one costs no factorisation.
-"""
+"""Laplace's approximation for terms that depend on one latent value each (GPML 3.4)."""
 
 import torch
 
 from .._linalg.cholesky import half_log_det, inverse_, solve, symmetrize_
+from .newton import find_mode
 from .sites import Inference, Sites, factor
-
-# The Newton decrement squared (about twice the gain that is left) at which the next
-# step is the last: convergence is quadratic, so that step lands on the mode.
-LAST_STEP = 1e-9
 
 
 def laplace(K, likelihood, start=None, *, max_iter=100, work=None):
@@ -34,66 +25,38 @@ def laplace(K, likelihood, start=None, *, max_iter=100, work=None):
     Inference
         The residual is max_i |a_i - d log p / df_i|, which is 0 at the mode.
     """
-    a, f, psi = _best_start(K, likelihood, start)
-    limit = LAST_STEP / (1 + K.diagonal().max().item())
-    converged = False
-    for step in range(max_iter + 1):
+
+    def expand(f):
         d1, d2, d3 = likelihood.derivatives(f)
         s = d2.neg().sqrt_()
         L = factor(K, s, work)
-        if converged or step == max_iter:
-            break
-        b = d1 - d2 * f
-        towards = b - s * solve(L, (s * (K @ b))[:, None])[:, 0] - a
-        df = K @ towards
-        gain = torch.dot(d1 - a, df).item()
-        noise = 4 * torch.finfo(K.dtype).eps * (1 + abs(psi))
-        converged = gain <= max(limit, noise)
-        t, psi = (1.0, psi) if converged else _length(likelihood, a, f, towards, df, psi)
-        if t == 0.0:  # no gain that could be measured is left
-            converged = gain <= 1e3 * noise
-            break
-        a, f = a + t * towards, f + t * df
-    log_p = likelihood.log_p(f).sum()
-    lml = (log_p - 0.5 * torch.dot(a, f) - half_log_det(L)).item()
-    return Inference(
-        lml=lml,
-        sites=Sites(-d2, d1 - d2 * f),
-        alpha=a,
-        derivative=lambda: _derivative(K, L, s, d1, d3),
-        start=a,
-        converged=converged,
-        residual=(a - d1).abs().max().item(),
-        n_iterations=step,
+
+        def target():
+            b = d1 - d2 * f
+            return b - s * solve(L, (s * (K @ b))[:, None])[:, 0]
+
+        return d1, target, (L, s, d1, d2, d3)
+
+    mode = find_mode(
+        lambda a: K @ a,
+        likelihood.log_p,
+        expand,
+        start,
+        zero=torch.zeros_like(K.diagonal()),
+        largest_variance=K.diagonal().max().item(),
+        max_iter=max_iter,
     )
-
-
-def _psi(likelihood, a, f):
-    return (likelihood.log_p(f).sum() - 0.5 * torch.dot(a, f)).item()
-
-
-def _best_start(K, likelihood, start):
-    """a, f and psi(f) at `start`, or at 0 where that is better."""
-    a = torch.zeros_like(K.diagonal())
-    f = torch.zeros_like(a)
-    psi = _psi(likelihood, a, f)
-    if start is not None:
-        f_start = K @ start
-        psi_start = _psi(likelihood, start, f_start)
-        if psi_start > psi:
-            return start, f_start, psi_start
-    return a, f, psi
-
-
-def _length(likelihood, a, f, towards, df, psi):
-    """The longest of 1, 1/2, 1/4, ... that does not lower psi, and psi there."""
-    t = 1.0
-    while t > 1e-6:
-        new = _psi(likelihood, a + t * towards, f + t * df)
-        if new >= psi:
-            return t, new
-        t /= 2
-    return 0.0, psi
+    L, s, d1, d2, d3 = mode.local
+    return Inference(
+        lml=mode.psi - half_log_det(L).item(),
+        sites=Sites(-d2, d1 - d2 * mode.f),
+        alpha=mode.a,
+        derivative=lambda: _derivative(K, L, s, d1, d3),
+        start=mode.a,
+        converged=mode.converged,
+        residual=mode.residual,
+        n_iterations=mode.n_steps,
+    )
 
 
 def _derivative(K, L, s, d1, d3):

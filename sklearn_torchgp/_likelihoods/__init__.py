@@ -12,5 +12,6 @@ It knows neither kernels nor inference methods.
 from .bernoulli import Bernoulli, class_log_probabilities
 from .links import LINKS
 from .softmax import Softmax
+from .softmax_average import softmax_average
 
-__all__ = ["LINKS", "Bernoulli", "Softmax", "class_log_probabilities"]
+__all__ = ["LINKS", "Bernoulli", "Softmax", "class_log_probabilities", "softmax_average"]
