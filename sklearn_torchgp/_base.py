@@ -15,6 +15,7 @@ from ._optimize import (
     lbfgsb,
     run_starts,
     starting_points,
+    warn_at_bounds,
     warn_unless_converged,
 )
 from ._tensors import (
@@ -126,7 +127,7 @@ class GPEstimator:
         winner = best(self.optimizer_results_)
         self.kernel_.theta = winner.theta
         warn_unless_converged(self.optimizer_results_)
-        self.kernel_._check_bounds_params()
+        warn_at_bounds(self.kernel_)
         return np.float64(winner.value)
 
     def _constrained_optimization(self, obj_func, initial_theta, bounds):
@@ -138,7 +139,8 @@ class GPEstimator:
         if callable(self.optimizer):
             return self.optimizer(obj_func, initial_theta, bounds=bounds)
         if self.optimizer == "fmin_l_bfgs_b":
-            return lbfgsb(obj_func, initial_theta, bounds)
+            eps = torch.finfo(resolve_dtype(self.dtype)).eps
+            return lbfgsb(obj_func, initial_theta, bounds, eps=eps)
         raise ValueError(
             f"Unknown optimizer {self.optimizer!r}. The 'optimizer' parameter must be "
             "'fmin_l_bfgs_b', a callable or None."

@@ -1,14 +1,14 @@
 """Minimisers over theta, and the record of each start."""
 
-import functools
 import time
 import warnings
 
 import numpy as np
 import scipy.optimize
-import threadpoolctl
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
+
+from ._threads import one_blas_thread
 
 
 class Optimum(tuple):
@@ -29,37 +29,31 @@ class Optimum(tuple):
         return self
 
 
-def lbfgsb(obj_func, initial_theta, bounds):
-    """Minimise obj_func(theta) -> (value, gradient) within bounds by L-BFGS-B."""
-    with _one_blas_thread():
+def lbfgsb(obj_func, initial_theta, bounds, *, eps):
+    """Minimise obj_func(theta) -> (value, gradient) within bounds by L-BFGS-B.
+
+    `eps` is the relative round-off of the objective: below 10 eps no decrease can be
+    told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds).
+    """
+    with one_blas_thread():
         result = scipy.optimize.minimize(
-            obj_func, initial_theta, method="L-BFGS-B", jac=True, bounds=bounds
+            obj_func,
+            initial_theta,
+            method="L-BFGS-B",
+            jac=True,
+            bounds=bounds,
+            options={"ftol": max(2.220446049250313e-09, 10 * eps)},
         )
     return Optimum(
         result.x,
         result.fun,
         n_iterations=int(result.nit),
-        converged=bool(result.success) or _is_flat(result, bounds),
+        converged=bool(result.success) or _is_flat(result, bounds, eps),
         message=str(result.message),
     )
 
 
-def _one_blas_thread():
-    """Keep SciPy's OpenBLAS to one thread; torch's own threads are left alone.
-
-    L-BFGS-B makes tiny LAPACK calls, after each of which the OpenBLAS workers spin on
-    the cores that torch needs: a fit at n = 10 took 313 ms with them and 14 ms without
-    (2 cores). threadpoolctl comes with scikit-learn, which depends on it.
-    """
-    return _blas_controller().limit(limits=1, user_api="blas")
-
-
-@functools.cache
-def _blas_controller():
-    return threadpoolctl.ThreadpoolController()
-
-
-def _is_flat(result, bounds):
+def _is_flat(result, bounds, eps):
     """Whether the gradient, less what the bounds hold back, is round-off.
 
     L-BFGS-B reports an abnormal line search when a flat optimum leaves it no
@@ -67,7 +61,7 @@ def _is_flat(result, bounds):
     """
     lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
     step = np.clip(result.x - result.jac, lower, upper) - result.x
-    small = 1e-5 * max(1.0, abs(result.fun))
+    small = max(1e-5, eps**0.5) * max(1.0, abs(result.fun))
     return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
 
 
@@ -145,3 +139,26 @@ def starting_points(kernel, n_restarts, rng):
         )
     draws = [rng.uniform(bounds[:, 0], bounds[:, 1]) for _ in range(n_restarts)]
     return [kernel.theta, *draws]
+
+
+def warn_at_bounds(kernel):
+    """Tell which hyperparameters ended at a bound, in scikit-learn's words."""
+    near = np.isclose(kernel.bounds, kernel.theta[:, None])
+    row = 0
+    for hyper in kernel.hyperparameters:
+        if hyper.fixed:
+            continue
+        for dimension in range(hyper.n_elements):
+            at_lower, at_upper = near[row]
+            row += 1
+            if not (at_lower or at_upper):
+                continue
+            side, change = ("lower", "De") if at_lower else ("upper", "In")
+            warnings.warn(
+                f"The optimal value found for dimension {dimension} of parameter "
+                f"{hyper.name} is close to the specified {side} bound "
+                f"{hyper.bounds[dimension][0 if at_lower else 1]}. {change}creasing "
+                "the bound and calling fit again may find a better value.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )

@@ -143,7 +143,10 @@ def check_same_kind(X, reference, method):
         )
 
 
-def row_blocks(n_rows, bytes_per_row, device):
-    """Slices of rows whose blocks stay within the memory budget of the device."""
-    size = max(64, BLOCK_BYTES[device.type] // max(1, bytes_per_row))
+def row_blocks(n_rows, bytes_per_row, device, at_least=64):
+    """Slices of rows whose blocks stay within the memory budget of the device.
+
+    Blocks of `at_least` rows may exceed it.
+    """
+    size = max(at_least, BLOCK_BYTES[device.type] // max(1, bytes_per_row))
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]

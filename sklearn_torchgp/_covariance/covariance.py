@@ -1,5 +1,7 @@
 """A scikit-learn kernel bound to rows of data."""
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from sklearn.gaussian_process import kernels
@@ -7,8 +9,9 @@ from sklearn.gaussian_process import kernels
 from .._tensors import row_blocks
 from . import nonstationary, stationary  # noqa: F401 (they fill the table)
 from .fallback import Fallback
+from .few import few_rows
 from .leaf import Leaf
-from .operators import Exponentiation, Product, Sum, is_number
+from .operators import Exponentiation, Product, Sum, weights_for
 from .points import Points
 from .registry import lookup
 
@@ -47,6 +50,7 @@ class Covariance:
         n_features = X.shape[1] if getattr(X, "ndim", 1) == 2 else None
         for leaf in self._leaves:
             leaf.check(n_features)
+        self._kernel = kernel
 
     @property
     def n_dims(self):
@@ -70,32 +74,31 @@ class Covariance:
             ``pullback(G)`` -> ndarray (n_dims,), sum_ij G_ij dK_ij / dtheta for a
             symmetric G of which the lower triangle is read. G is left as it was.
         """
-        at = self._at(theta)
         points = self.points
         n = points.n
         if out is None:
             out = torch.empty(n, n, dtype=points.dtype, device=points.device)
-        kept = []
+        if self._few is not None:
+            return self._few.gram(theta, out)
+        at = self._at(theta)
         blocks = self._blocks()
         for rows in blocks:
-            value, pull = self._tree.dense(at, points[rows], self._columns(rows))
+            value, kept = self._tree.dense(at, points[rows], self._columns(rows))
             out[rows, : rows.stop] = value
-            if len(blocks) == 1:
-                kept.append(pull)
         nugget, pull_nugget = self._tree.nugget(at, points)
-        diagonal = out.diagonal()
         if self._tree.blockwise:  # exactly what `diag` says
-            diagonal[:] = self._tree.diag(at, points)[0]
-        if not is_number(nugget, 0):
-            diagonal.add_(nugget)
+            out.diagonal()[:] = self._tree.diag(at, points)[0] + nugget
+        else:
+            out.diagonal().add_(nugget)
 
         def pullback(G):
-            grads = [{} for _ in self._leaves]
+            grads = []
             for rows in blocks:
-                pull = kept[0] if kept else self._repeat(at, rows)
-                pull(_twice_below(G, rows), 1.0, grads)
-            pull_nugget(G.diagonal(), 1.0, grads)
-            return self._flatten(grads)
+                W = _half_below(G, rows)
+                pull = kept if len(blocks) == 1 else self._repeat(at, rows)
+                pull(weights_for(value, W), 2.0, grads)
+            pull_nugget(weights_for(nugget, G.diagonal()), 1.0, grads)
+            return self._collect(grads)
 
         return out, pullback
 
@@ -142,6 +145,11 @@ class Covariance:
         self._leaves.append(node)
         return node
 
+    @cached_property
+    def _few(self):
+        points = self.points
+        return few_rows(self._kernel, points.objects, points.dtype, points.device)
+
     def _at(self, theta):
         dtype, device = self.points.dtype, self.points.device
         return [leaf.parameters(theta, dtype, device) for leaf in self._leaves]
@@ -150,6 +158,7 @@ class Covariance:
         other = object.__new__(Covariance)
         other._leaves, other._tree = self._leaves, self._tree
         other.points = self.points.others(X)
+        other._kernel = self._kernel
         return other
 
     def _blocks(self):
@@ -170,24 +179,30 @@ class Covariance:
         points = self.points
         return torch.full(shape, value, dtype=points.dtype, device=points.device)
 
-    def _flatten(self, grads):
-        """The gradient records in the order of theta, on the host in one transfer."""
-        if self.n_dims == 0:
-            return np.zeros(0)
-        points = self.points
-        parts = []
-        for leaf, record in zip(self._leaves, grads, strict=True):
-            for name, where in leaf.free.items():
-                part = record.get(name, 0.0)
-                part = torch.as_tensor(part, dtype=points.dtype, device=points.device)
-                parts.append(part.expand(where.stop - where.start))
-        return torch.cat(parts).cpu().numpy().astype(np.float64)
+    def _collect(self, grads):
+        """The terms of the gradient added up on the host, after one transfer."""
+        gradient = np.zeros(self.n_dims)
+        if not grads:
+            return gradient
+        places, scales, terms = zip(*grads, strict=True)
+        if self.points.device.type == "cpu":
+            terms = [np.asarray(term) for term in terms]
+        else:
+            terms = [torch.as_tensor(t, device=self.points.device) for t in terms]
+            sizes = [term.numel() for term in terms]
+            together = torch.cat([term.reshape(-1) for term in terms])
+            terms = together.cpu().numpy()
+            terms = np.split(terms, np.cumsum(sizes)[:-1])
+        for place, scale, term in zip(places, scales, terms, strict=True):
+            gradient[place] += scale * term
+        return gradient
 
 
-def _twice_below(G, rows):
-    """Weights for the block G[rows, :stop] of a symmetric sum over lower pairs."""
-    W = G[rows, : rows.stop].mul(2)
-    square = W[:, rows.start :]
-    square.tril_()
+def _half_below(G, rows):
+    """Half the weights for the block G[rows, :stop] of a symmetric sum: the lower
+    pairs, and half of the diagonal.
+    """
+    W = G[rows, : rows.stop].clone(memory_format=torch.contiguous_format)
+    square = W[:, rows.start :].tril_()
     square.diagonal().mul_(0.5)
     return W

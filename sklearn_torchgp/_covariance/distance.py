@@ -1,10 +1,36 @@
-"""Euclidean distances, and sums of squared differences under a weight matrix."""
+"""Scaled differences of all pairs of rows: what radial kernels are functions of.
+
+With s_k = (x_k - z_k) / l_k, ``apart.squared(l)`` is r^2 = sum_k s_k^2,
+``apart.distance(l)`` is r, and ``apart.weighted(M, l)`` is sum_ij M_ij s_k^2, for every
+k where l has one entry a feature and summed over k where l is a float.
+"""
 
 import torch
 
 # Largest |x|^2 (in length scales) for which the expanded form of `weighted_squares`
 # keeps 11 digits of the sum; beyond it the differences are taken one by one.
 EXPANSION_LIMIT = 1e4
+
+
+class Separation:
+    """The differences between the rows of X (m, d) and of Z (n, d)."""
+
+    def __init__(self, X, Z):
+        self.X, self.Z = X, Z
+
+    def distance(self, length_scale):
+        return distance(*self._scaled(length_scale))
+
+    def squared(self, length_scale):
+        return self.distance(length_scale).square_()
+
+    def weighted(self, M, length_scale):
+        squares = weighted_squares(M, *self._scaled(length_scale))
+        return squares if isinstance(length_scale, torch.Tensor) else squares.sum()
+
+    def _scaled(self, length_scale):
+        X = self.X / length_scale
+        return X, X if self.Z is self.X else self.Z / length_scale
 
 
 def distance(X, Z):

@@ -56,8 +56,7 @@ class Fallback:
             gradient = kernel(points.objects, eval_gradient=True)[1]
             gradient = self._tensor(gradient, points)
             found = torch.einsum(contraction, G, gradient)
-            record = grads[self.index]
-            record["theta"] = record.get("theta", 0.0) + scale * found
+            grads.append((self.free["theta"], scale, found))
 
         return pull
 

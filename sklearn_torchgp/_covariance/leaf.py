@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from .distance import Separation
+
 
 def nothing(G, scale, grads):
     """The pullback of a value without free hyperparameters."""
@@ -13,7 +15,9 @@ class Leaf:
 
     Every node of a kernel tree, leaf or operator, answers `dense`, `diag` and
     `nugget` with a value (tensor or float) and a function ``pull(G, scale, grads)``
-    that adds scale * sum(G * dvalue / dlog(param)) to the gradient record `grads`.
+    that appends to the list `grads` what a parameter gains: its place in theta, scale
+    and sum(G * dvalue / dlog(param)), of which the two are a product. Where the value
+    is one float, G is the sum of the weights.
 
     Parameters
     ----------
@@ -21,7 +25,7 @@ class Leaf:
     entry : TorchKernel
     index : int
         Position among the leaves of the tree; `at[index]` holds the parameters of
-        an evaluation and `grads[index]` the gradient record.
+        an evaluation.
     start : int
         Position of the first free hyperparameter in theta.
     """
@@ -37,21 +41,27 @@ class Leaf:
                 self.free[hyper.name] = slice(start, start + hyper.n_elements)
                 start += hyper.n_elements
         self.stop = start
-        self._constants = kernel.get_params(deep=False)
+        self._own = None
 
     def parameters(self, theta, dtype, device):
         """Name -> value at theta; theta=None takes the kernel object's own values."""
-        params = dict(self._constants)
-        for hyper in self.hyperparameters:
-            if theta is None or hyper.fixed:
-                value = np.squeeze(np.asarray(params[hyper.name], dtype=np.float64))
-            else:
-                value = np.squeeze(np.exp(theta[self.free[hyper.name]]))
-            if value.ndim or self.entry.tensors:
-                params[hyper.name] = torch.as_tensor(value).to(device, dtype)
-            else:
-                params[hyper.name] = float(value)
+        if self._own is None:
+            self._own = self.kernel.get_params(deep=False)
+            for hyper in self.hyperparameters:
+                value = np.asarray(self._own[hyper.name], dtype=np.float64)
+                self._own[hyper.name] = self._number(value, dtype, device)
+        if theta is None:
+            return self._own
+        params = dict(self._own)
+        for name, where in self.free.items():
+            params[name] = self._number(np.exp(theta[where]), dtype, device)
         return params
+
+    def _number(self, value, dtype, device):
+        """A float where that will do, else a tensor without axes of length 1."""
+        if value.size == 1 and not self.entry.tensors:
+            return value.item()
+        return torch.as_tensor(value).squeeze().to(device, dtype)
 
     def check(self, n_features):
         """Raise if the hyperparameters do not fit data of n_features columns."""
@@ -73,6 +83,9 @@ class Leaf:
     def _forms(self, *inputs):
         if self.entry.any_rows:
             return ()
+        if self.entry.radial:
+            rows = [points.centred for points in inputs]
+            return [Separation(*rows)] if len(rows) == 2 else ()
         return [p.centred if self.entry.stationary else p.raw for p in inputs]
 
     def _diag_of_blocks(self, params, X, width=64):
@@ -89,7 +102,7 @@ class Leaf:
         params = at[self.index]
         result = function(params, *inputs)
         value, pullback = result if isinstance(result, tuple) else (result, None)
-        if not self.free:
+        if not self.free or pullback is nothing:
             return value, nothing
 
         def pull(G, scale, grads):
@@ -97,10 +110,9 @@ class Leaf:
                 found = pullback(G)
             else:
                 found = self._autograd(function, params, inputs, G)
-            record = grads[self.index]
-            for name in self.free:
+            for name, where in self.free.items():
                 if name in found:
-                    record[name] = record.get(name, 0.0) + scale * found[name]
+                    grads.append((where, scale, found[name]))
 
         return value, pull
 

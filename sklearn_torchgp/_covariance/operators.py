@@ -6,8 +6,12 @@ A covariance is D + N, with D dense and N a nugget on the diagonal only, so
     (D1 + N1) * (D2 + N2) =  D1 * D2   +  (N1 d2 + d1 N2 + N1 N2),   d = diag D
     (D + N) ^ p           =  D ^ p     +  ((d + N) ^ p - d ^ p)
 
-and each rule comes with its pullback. Values are tensors or, where constant, floats.
+and each rule comes with its pullback. Values are tensors or, where constant, floats;
+the pullback of a float takes the sum of the weights in place of the weights, so that a
+constant costs one pass over them and keeps no matrix.
 """
+
+import torch
 
 from .leaf import nothing
 
@@ -87,6 +91,11 @@ def is_number(value, number):
     return isinstance(value, (int, float)) and value == number
 
 
+def weights_for(value, G):
+    """The weights that the pullback of this value takes: their sum for a float."""
+    return G.sum() if isinstance(value, float) else G
+
+
 def _plus(first, second):
     (a, pull_a), (b, pull_b) = first, second
     if pull_a is nothing or pull_b is nothing:
@@ -94,8 +103,8 @@ def _plus(first, second):
     else:
 
         def pull(G, scale, grads):
-            pull_a(G, scale, grads)
-            pull_b(G, scale, grads)
+            pull_a(weights_for(a, G), scale, grads)
+            pull_b(weights_for(b, G), scale, grads)
 
     if is_number(a, 0) or is_number(b, 0):
         return (b if is_number(a, 0) else a), pull
@@ -109,11 +118,13 @@ def _times(first, second):
         return 0.0, nothing
 
     def pull(G, scale, grads):
-        for inner, factor in ((pull_a, b), (pull_b, a)):
+        for inner, value, factor in ((pull_a, a, b), (pull_b, b, a)):
             if inner is nothing:
                 continue
             if isinstance(factor, float):
-                inner(G, scale * factor, grads)
+                inner(weights_for(value, G), scale * factor, grads)
+            elif isinstance(value, float):
+                inner(torch.dot(G.reshape(-1), factor.reshape(-1)), scale, grads)
             else:
                 inner(G * factor, scale, grads)
 

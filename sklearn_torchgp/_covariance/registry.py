@@ -4,7 +4,8 @@ A kernel function has the signature ``function(params, X, Z)`` with ``params`` a
 from hyperparameter (and other constructor parameter) names to floats, (d,) tensors or
 plain objects, X (m, d) and Z (n, d) tensors. It returns K (m, n), or K and a closure
 ``pullback(G) -> {name: sum_ij G_ij dK_ij / d log(name)}``. Without a closure autograd
-supplies it.
+supplies it. A value that is the same for all pairs may be one float; its pullback is
+then given the sum of G.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,9 @@ class TorchKernel:
         None: no noise.
     stationary : bool
         K depends on x - z only: inputs may be handed over centred.
+    radial : bool
+        K depends on |x_k - z_k| only: `dense` is given (params, apart), the differences
+        of all pairs (see `distance`), and `diag` (params) alone.
     check : callable (params, n_features) -> None or str, default=None
         A message if the hyperparameters do not fit the data.
     accepts : callable (kernel) -> bool, default=None
@@ -42,6 +46,7 @@ class TorchKernel:
     diag: Callable | None = None
     nugget: Callable | None = None
     stationary: bool = False
+    radial: bool = False
     check: Callable | None = None
     accepts: Callable | None = None
     tensors: bool = False

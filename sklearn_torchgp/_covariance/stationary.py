@@ -2,7 +2,8 @@
 
 RBF, Matern and RationalQuadratic are functions of r = |s|, s_k = (x_k - z_k) / l_k.
 Their derivative in log l_k is w(r) s_k^2 with a weight w = -k'(r) / r of their own;
-that is all a pullback needs, and with M = G * w the sum is `weighted_squares`.
+that is all a pullback needs, and with M = G * w the sum is ``apart.weighted(M, l)``.
+They take the differences of all pairs, `apart`, in place of the rows.
 """
 
 import math
@@ -12,18 +13,18 @@ import torch
 from scipy.special import gammaln, kve
 from sklearn.gaussian_process import kernels
 
-from .distance import distance, weighted_squares
+from .leaf import nothing
 from .registry import TorchKernel, register
 
 
-def rbf(params, X, Z):
+def rbf(params, apart):
     """exp(-r^2 / 2) (GPML 4.9)."""
-    X, Z = _scaled(params, X, Z)
-    K = distance(X, Z).square_().mul_(-0.5).exp_()
-    return K, lambda G: _length_scale(params, G * K, X, Z)
+    length_scale = params["length_scale"]
+    K = exp_(apart.squared(length_scale), -0.5)
+    return K, lambda G: {"length_scale": apart.weighted(G * K, length_scale)}
 
 
-def matern(params, X, Z):
+def matern(params, apart):
     """2^(1-nu) / Gamma(nu) t^nu K_nu(t), t = sqrt(2 nu) r (GPML 4.14).
 
     The weight is nu / (nu - 1) times the Matern function of order nu - 1 at the same
@@ -31,9 +32,9 @@ def matern(params, X, Z):
     """
     nu = params["nu"]
     if nu == math.inf:
-        return rbf(params, X, Z)
-    X, Z = _scaled(params, X, Z)
-    t = distance(X, Z).mul_(math.sqrt(2 * nu))
+        return rbf(params, apart)
+    length_scale = params["length_scale"]
+    t = apart.distance(length_scale).mul_(math.sqrt(2 * nu))
     K = matern_profile(nu, t)
 
     def pullback(G):
@@ -41,7 +42,7 @@ def matern(params, X, Z):
             weight = matern_profile(nu - 1, t).mul_(nu / (nu - 1))
         else:
             weight = _rough_weight(nu, t)
-        return _length_scale(params, weight.mul_(G), X, Z)
+        return {"length_scale": apart.weighted(weight.mul_(G), length_scale)}
 
     return K, pullback
 
@@ -63,7 +64,7 @@ def matern_profile(nu, t):
 
 def _half_integer(p, t):
     """nu = p + 1/2: exp(-t) times a polynomial of degree p (GPML 4.16)."""
-    K = torch.exp(-t)
+    K = exp_(t.clone(), -1.0)
     if p == 0:
         return K
     lead = math.factorial(p) / math.factorial(2 * p)
@@ -81,7 +82,7 @@ def _half_integer(p, t):
 def _rough_weight(nu, t):
     """-k'(r) / r for nu <= 1, unbounded at 0, where s_k^2 = 0 makes the product 0."""
     if nu == 0.5:
-        weight = torch.exp(-t).div_(t)
+        weight = exp_(t.clone(), -1.0).div_(t)
     else:
         x = t.cpu().numpy().astype(np.float64)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -91,11 +92,10 @@ def _rough_weight(nu, t):
     return weight.masked_fill_(t == 0, 0.0)
 
 
-def rational_quadratic(params, X, Z):
+def rational_quadratic(params, apart):
     """(1 + r^2 / (2 alpha))^-alpha (GPML 4.19), isotropic."""
     alpha = params["alpha"]
-    X, Z = _scaled(params, X, Z)
-    r2 = distance(X, Z).square_()
+    r2 = apart.squared(params["length_scale"])
     base = 1 + r2 / (2 * alpha)
     K = base**-alpha
 
@@ -108,12 +108,12 @@ def rational_quadratic(params, X, Z):
     return K, pullback
 
 
-def exp_sine_squared(params, X, Z):
+def exp_sine_squared(params, apart):
     """exp(-2 sin^2(pi |x - z| / p) / l^2) (GPML 4.31), isotropic."""
     scale = 2 / params["length_scale"] ** 2
-    phase = distance(X, Z).mul_(math.pi / params["periodicity"])
+    phase = apart.distance(1.0).mul_(math.pi / params["periodicity"])
     sine = phase.sin()
-    K = torch.exp(-scale * sine.square())
+    K = exp_(sine.square(), -scale)
 
     def pullback(G):
         M = G * K
@@ -126,22 +126,20 @@ def exp_sine_squared(params, X, Z):
     return K, pullback
 
 
-def unit_diag(params, X):
+def exp_(x, factor):
+    """Overwrite x with exp(factor * x).
+
+    As a power of two: torch's float64 exp2 took 0.36 ns an entry on a core, exp 1.24.
+    Its last bit depends on the place in memory; float32 has no bit to spare for that.
+    """
+    if x.dtype == torch.float32:
+        return x.mul_(factor).exp_()
+    return x.mul_(factor * math.log2(math.e)).exp2_()
+
+
+def unit_diag(params):
     """k(x, x) = 1."""
-    return 1.0, lambda g: {}
-
-
-def _scaled(params, X, Z):
-    length_scale = params["length_scale"]
-    scaled = X / length_scale
-    return scaled, scaled if Z is X else Z / length_scale
-
-
-def _length_scale(params, M, X, Z):
-    """sum_ij M_ij s_ijk^2, for each k or summed over k (isotropic)."""
-    squares = weighted_squares(M, X, Z)
-    isotropic = not isinstance(params["length_scale"], torch.Tensor)
-    return {"length_scale": squares.sum() if isotropic else squares}
+    return 1.0, nothing
 
 
 def _check_length_scale(kernel, n_features):
@@ -159,16 +157,19 @@ def _check_length_scale(kernel, n_features):
         )
 
 
-def _is_isotropic(kernel):
-    return np.size(kernel.length_scale) == 1
+def _check_isotropic(kernel, n_features):
+    if np.size(kernel.length_scale) != 1:
+        raise ValueError(
+            f"{type(kernel).__name__} takes a single length_scale. Got "
+            f"{kernel.length_scale!r}; scale the features or use RBF or Matern."
+        )
 
 
-def _radial(function, **options):
-    return TorchKernel(function, diag=unit_diag, stationary=True, **options)
+def _radial(function, check):
+    return TorchKernel(function, diag=unit_diag, radial=True, check=check)
 
 
-register(kernels.RBF, _radial(rbf, check=_check_length_scale))
-register(kernels.Matern, _radial(matern, check=_check_length_scale))
-# scikit-learn refuses vectors here; the fallback lets its own message speak.
-register(kernels.RationalQuadratic, _radial(rational_quadratic, accepts=_is_isotropic))
-register(kernels.ExpSineSquared, _radial(exp_sine_squared, accepts=_is_isotropic))
+register(kernels.RBF, _radial(rbf, _check_length_scale))
+register(kernels.Matern, _radial(matern, _check_length_scale))
+register(kernels.RationalQuadratic, _radial(rational_quadratic, _check_isotropic))
+register(kernels.ExpSineSquared, _radial(exp_sine_squared, _check_isotropic))

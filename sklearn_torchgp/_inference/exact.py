@@ -8,8 +8,10 @@ import math
 
 import torch
 
+from .._linalg import lapack
 from .._linalg.cholesky import cholesky_, half_log_det, inverse_, panels, solve
 from ..exceptions import NotPositiveDefiniteError
+from . import small
 from .posterior import Posterior
 
 # How much of mean(diag K) the final factorisation may add, in this order.
@@ -49,6 +51,8 @@ def log_marginal_likelihood(K, y, noise, jitter=0.0):
     ------
     NotPositiveDefiniteError
     """
+    if lapack.serves(K):
+        return small.log_marginal_likelihood(K, y, noise, jitter)
     n, t = y.shape
     K.diagonal().mul_(1 + jitter).add_(noise)
     L = cholesky_(K)
@@ -81,8 +85,9 @@ def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
 
     Returns
     -------
-    lml, posterior, added : float, Posterior, float
-        `added` is the mean of what the diagonal got beyond `noise`.
+    lml, posterior, added, step : float, Posterior, float, float
+        `added` is the mean of what the diagonal got beyond `noise`, `step` the part
+        of the ladder in it (a fraction of mean(diag K)).
 
     Raises
     ------
@@ -98,5 +103,5 @@ def fit_with_jitter(gram, y, noise, *, jitter=0.0, ladder=()):
             )
         except NotPositiveDefiniteError:
             continue
-        return lml, posterior, (step + jitter) * scale
+        return lml, posterior, (step + jitter) * scale, step
     raise NotPositiveDefiniteError("no jitter on the ladder gave a Cholesky factor")

@@ -14,12 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .._linalg.cholesky import (
-    cholesky_,
-    crossproduct_lower_,
-    half_log_det,
-    invert_lower_,
-)
+from .._linalg.cholesky import cholesky_, half_log_det, invert_lower_, own_gram_
 from .acceleration import Anderson
 from .posterior import Posterior
 
@@ -128,7 +123,7 @@ def sites_derivative(sites, q):
     q.W is overwritten.
     """
     s = sites.precision.sqrt()
-    R = crossproduct_lower_(q.W).mul_(s).mul_(s[:, None])
+    R = own_gram_(q.W).mul_(s).mul_(s[:, None])
     return R.mul_(-0.5).addr_(q.alpha, q.alpha, alpha=0.5)
 
 

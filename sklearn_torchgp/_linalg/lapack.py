@@ -1,0 +1,64 @@
+"""SciPy's LAPACK on the memory of small CPU tensors.
+
+At n = 50 and 128 (2 cores) factor and inverse took 23 and 102 microseconds here,
+`torch.linalg.cholesky_ex` with `cholesky_inverse` 23 and 230; and calls of this size
+stay on one thread, so that a busy second core does not stop them: with another process
+on it torch's took milliseconds from n = 96 on.
+
+A row-major lower triangle is a column-major upper one: hence ``.T`` and ``lower=0``.
+"""
+
+import torch
+from scipy.linalg import blas, lapack
+
+_FACTOR = {torch.float64: lapack.dpotrf, torch.float32: lapack.spotrf}
+_INVERSE = {torch.float64: lapack.dpotri, torch.float32: lapack.spotri}
+_INVERT = {torch.float64: lapack.dtrtri, torch.float32: lapack.strtri}
+_OWN_GRAM = {torch.float64: lapack.dlauum, torch.float32: lapack.slauum}
+_OUTER = {torch.float64: blas.dsyrk, torch.float32: blas.ssyrk}
+_SOLVE = {torch.float64: lapack.dpotrs, torch.float32: lapack.spotrs}
+
+# Largest order at which one thread of LAPACK beats torch on two (n = 400: 1.8 ms for
+# factor and inverse, of which `cholesky` would make 3.0 ms of work for two cores).
+SMALL = 400
+
+
+def serves(A):
+    """Whether A (n, n) is small, on the CPU, and one contiguous piece of memory."""
+    small = A.shape[0] <= SMALL and A.device.type == "cpu"
+    return small and A.dtype in _FACTOR and A.is_contiguous()
+
+
+def factor_(A):
+    """Overwrite the lower triangle of A with its factor; returns LAPACK's info."""
+    return _FACTOR[A.dtype](A.numpy().T, lower=0, clean=0, overwrite_a=1)[1]
+
+
+def inverse_(L):
+    """Overwrite the lower triangle of L with that of (L L')^-1."""
+    _INVERSE[L.dtype](L.numpy().T, lower=0, overwrite_c=1)
+    return L
+
+
+def invert_lower_(L):
+    """Overwrite the lower triangle of L with that of L^-1."""
+    _INVERT[L.dtype](L.numpy().T, lower=0, overwrite_c=1)
+    return L
+
+
+def own_gram_(W):
+    """Overwrite the lower triangle of W with that of W' W."""
+    _OWN_GRAM[W.dtype](W.numpy().T, lower=0, overwrite_c=1)
+    return W
+
+
+def solve(L, B):
+    """(L L')^-1 B for B (n, m)."""
+    return torch.from_numpy(_SOLVE[L.dtype](L.numpy().T, B.numpy(), lower=0)[0])
+
+
+def add_outer_(A, B, *, scale, keep):
+    """Overwrite the lower triangle of A with keep * A + scale * B B'."""
+    C = A.numpy().T
+    _OUTER[A.dtype](scale, B.numpy(), beta=keep, c=C, lower=0, overwrite_c=1)
+    return A

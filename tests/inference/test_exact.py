@@ -1,0 +1,90 @@
+"""Exact inference against the formulas written out with explicit inverses."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from sklearn_torchgp._inference.exact import (
+    JITTER_LADDER,
+    fit_with_jitter,
+    log_marginal_likelihood,
+    rounding_jitter,
+)
+from sklearn_torchgp.exceptions import NotPositiveDefiniteError
+
+
+def problem(n, t=1, seed=0):
+    rng = np.random.RandomState(seed)
+    X = rng.rand(n, 2)
+    K = np.exp(-((X[:, None] - X[None]) ** 2).sum(-1))
+    return K, rng.randn(n, t)
+
+
+@pytest.mark.parametrize("n", [1, 2, 30, 300])
+@pytest.mark.parametrize("t", [1, 3])
+def test_value_and_derivative(n, t):
+    K, Y = problem(n, t)
+    noise = np.linspace(0.1, 0.2, n)
+    C = K + np.diag(noise)
+    expected = sum(multivariate_normal(np.zeros(n), C).logpdf(y) for y in Y.T)
+    inverse = np.linalg.inv(C)
+    alpha = inverse @ Y
+    lml, derivative, posterior = log_marginal_likelihood(
+        torch.from_numpy(K.copy()), torch.from_numpy(Y), torch.from_numpy(noise)
+    )
+    assert lml == pytest.approx(expected, rel=1e-10)
+    np.testing.assert_allclose(posterior.alpha, alpha, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(
+        derivative().tril(), np.tril(alpha @ alpha.T - t * inverse) / 2, atol=1e-7
+    )
+
+
+def test_derivative_by_finite_differences():
+    K, Y = problem(6, 2)
+    noise, step = 0.3, 1e-6
+
+    def lml(K):
+        return log_marginal_likelihood(
+            torch.from_numpy(K.copy()), torch.from_numpy(Y), noise, jitter=0.1
+        )
+
+    G = lml(K)[1]()
+    for i, j in [(0, 0), (3, 1), (5, 4)]:
+        E = np.zeros_like(K)
+        E[i, j] = E[j, i] = step
+        slope = (lml(K + E)[0] - lml(K - E)[0]) / (2 * step)
+        assert (1 if i == j else 2) * G[i, j].item() == pytest.approx(slope, rel=1e-6)
+
+
+def test_jitter_only_as_much_as_needed():
+    K, Y = problem(40)
+    K, Y = torch.from_numpy(np.ones_like(K)), torch.from_numpy(Y)
+    ladder = JITTER_LADDER[K.dtype]
+    _, _, added, step = fit_with_jitter(K.clone, Y, 1e-3, ladder=ladder)
+    assert added == step == 0.0
+    _, posterior, added, step = fit_with_jitter(
+        lambda: K - 1e-9 * torch.eye(40), Y, 0.0, ladder=ladder
+    )
+    assert step in ladder
+    assert 1e-10 < added <= 1e-8
+    assert torch.isfinite(posterior.alpha).all()
+
+
+def test_without_a_ladder_a_singular_matrix_is_an_error():
+    K = torch.ones(5, 5, dtype=torch.float64) - torch.eye(5, dtype=torch.float64)
+    with pytest.raises(NotPositiveDefiniteError):
+        fit_with_jitter(K.clone, torch.ones(5, 1, dtype=torch.float64), 0.0)
+
+
+def test_a_ladder_that_does_not_reach_is_an_error():
+    K = -torch.eye(5, dtype=torch.float64)
+    with pytest.raises(NotPositiveDefiniteError):
+        fit_with_jitter(
+            K.clone, torch.ones(5, 1, dtype=torch.float64), 0.0, ladder=(1e-6,)
+        )
+
+
+def test_only_float32_gets_jitter_for_rounding():
+    assert rounding_jitter(1000, torch.float64) == 0.0
+    assert 1e-5 < rounding_jitter(1000, torch.float32) < 1e-3

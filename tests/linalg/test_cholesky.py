@@ -1,0 +1,86 @@
+"""In-place factor and inverse against LAPACK, and their failures."""
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_torchgp._linalg import cholesky, lapack
+from sklearn_torchgp._linalg.cholesky import (
+    cholesky_,
+    half_log_det,
+    inverse_,
+    panels,
+    solve,
+    symmetrize_,
+)
+from sklearn_torchgp.exceptions import NotPositiveDefiniteError
+
+
+def spd(n, condition=1e3, seed=0):
+    rng = np.random.RandomState(seed)
+    Q, _ = np.linalg.qr(rng.randn(n, n))
+    return torch.from_numpy((Q * np.geomspace(1 / condition, 1, n)) @ Q.T)
+
+
+def spoilt_above(A):
+    """A with nonsense above the diagonal: nothing may read it."""
+    return A.tril() + torch.full_like(A, torch.nan).triu(1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 47, 48, 49, 97, 300, 500])
+@pytest.mark.parametrize("path", ["scipy", "torch", "halves"])
+def test_factor_and_inverse_equal_lapack(n, path, monkeypatch):
+    if path != "scipy":
+        monkeypatch.setattr(lapack, "SMALL", 0)
+    if path == "halves":
+        monkeypatch.setitem(cholesky.SMALL, "cpu", 16)
+        monkeypatch.setitem(cholesky.LEAF, "cpu", 8)
+    A = spd(n)
+    work = spoilt_above(A)
+    L = cholesky_(work)
+    assert L.data_ptr() == work.data_ptr()
+    expected = torch.linalg.cholesky(A)
+    np.testing.assert_allclose(L.tril(), expected, atol=1e-12)
+    assert half_log_det(L).item() == pytest.approx(
+        np.linalg.slogdet(A.numpy())[1] / 2, rel=1e-10
+    )
+    B = torch.arange(2.0 * n, dtype=torch.float64).reshape(n, 2)
+    np.testing.assert_allclose(A @ solve(L, B), B, rtol=1e-9, atol=1e-9)
+    inverse = inverse_(L)
+    assert inverse.data_ptr() == work.data_ptr()
+    np.testing.assert_allclose(
+        inverse.tril(), np.tril(np.linalg.inv(A.numpy())), rtol=1e-8, atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("n", [3, 97, 600])
+def test_symmetrize(n):
+    A = spd(n)
+    np.testing.assert_array_equal(symmetrize_(spoilt_above(A)), A.tril() + A.tril(-1).T)
+
+
+@pytest.mark.parametrize("n", [4, 400])
+@pytest.mark.parametrize("where", [0, -1])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_not_positive_definite_is_an_error(n, where, value):
+    A = spd(n)
+    A[where, where] = value
+    with pytest.raises(NotPositiveDefiniteError):
+        cholesky_(A)
+
+
+def test_not_positive_definite_is_a_linalg_error():
+    assert issubclass(NotPositiveDefiniteError, np.linalg.LinAlgError)
+
+
+def test_panels_cover_without_overlap():
+    covered = [i for J in panels(200, 96) for i in range(J.start, J.stop)]
+    assert covered == list(range(200))
+    assert panels(0) == []
+
+
+@pytest.mark.parametrize("dtype", [torch.float32])
+def test_float32(dtype):
+    A = spd(300, condition=10).to(dtype)
+    L = cholesky_(A.clone())
+    np.testing.assert_allclose((L.tril() @ L.tril().T), A, atol=1e-5)
