@@ -406,7 +406,9 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
         score : float
         """
         y_pred = as_numpy(self.predict(X))
-        return accuracy_score(as_numpy(y), y_pred, sample_weight=as_numpy(sample_weight))
+        return accuracy_score(
+            as_numpy(y), y_pred, sample_weight=as_numpy(sample_weight)
+        )
 
     def _rows(self, X, method):
         """Validated new rows, and their kind of array, which must be that of `fit`."""

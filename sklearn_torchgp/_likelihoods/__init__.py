@@ -14,4 +14,10 @@ from .links import LINKS
 from .softmax import Softmax
 from .softmax_average import softmax_average
 
-__all__ = ["LINKS", "Bernoulli", "Softmax", "class_log_probabilities", "softmax_average"]
+__all__ = [
+    "LINKS",
+    "Bernoulli",
+    "Softmax",
+    "class_log_probabilities",
+    "softmax_average",
+]

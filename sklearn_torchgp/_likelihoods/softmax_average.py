@@ -70,7 +70,9 @@ def _root(A):
 @functools.cache
 def _grid(d, spacing):
     """Standard-normal nodes (q, d) and weights (q,) of a product trapezoidal rule."""
-    x = torch.arange(-GRID_REACH, GRID_REACH + spacing / 2, spacing, dtype=torch.float64)
+    x = torch.arange(
+        -GRID_REACH, GRID_REACH + spacing / 2, spacing, dtype=torch.float64
+    )
     w = (-0.5 * x.square()).exp()
     z = torch.cartesian_prod(*[x] * d).reshape(-1, d)
     weights = torch.cartesian_prod(*[w] * d).reshape(-1, d).prod(dim=1)

@@ -11,6 +11,7 @@ from sklearn.gaussian_process.kernels import RBF
 from sklearn_torchgp._covariance import Covariance, covariance, few, registry
 from sklearn_torchgp._covariance.fallback import Fallback
 
+
 @pytest.fixture(autouse=True, params=["few", "torch"])
 def path(request, monkeypatch):
     """Every test runs on the path for few rows and on the general one."""
