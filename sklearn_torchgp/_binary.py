@@ -1,4 +1,4 @@
-"""One binary problem: the estimator that every binary and multi-class mode builds on."""
+"""One binary problem: what the binary and several multi-class modes are made of."""
 
 import warnings
 

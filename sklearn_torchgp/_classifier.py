@@ -98,8 +98,8 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
             self._check_params()
             if isinstance(self.kernel, CompoundKernel):
                 raise ValueError(
-                    "kernel cannot be a CompoundKernel: give one kernel, of which every "
-                    "binary problem optimises its own copy."
+                    "kernel cannot be a CompoundKernel: give one kernel, of which "
+                    "every binary problem optimises its own copy."
                 )
             X, y, weight = self._training_set(X, y, sample_weight)
             previous = getattr(self, "base_estimator_", None)
@@ -144,8 +144,8 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
         classes, codes = np.unique(y, return_inverse=True)
         if len(classes) == 1:
             raise ValueError(
-                f"{type(self).__name__} requires at least 2 distinct classes in y, with "
-                f"positive weight; got only one class, {classes[0]!r}."
+                f"{type(self).__name__} requires at least 2 distinct classes in y, "
+                f"with positive weight; got only one class, {classes[0]!r}."
             )
         factors = class_factors(self.class_weight, classes, codes, weight)
         self._tie_break = None

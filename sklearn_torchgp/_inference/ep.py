@@ -1,8 +1,8 @@
 """Expectation propagation, all sites at once (GPML 3.6, algorithms 3.5 and 5.2).
 
 Parallel updates cost one factorisation for all sites and reach the fixed point of the
-sequential algorithm. The likelihood supplies ``tilted(m, v)`` and `copies`: c equal terms
-at one row have c equal sites, and a cavity leaves one of them out.
+sequential algorithm. The likelihood supplies ``tilted(m, v)`` and `copies`: c equal
+terms at one row have c equal sites, and a cavity leaves one of them out.
 """
 
 import torch
@@ -42,6 +42,7 @@ def ep(K, likelihood, start=None, *, max_iter=100, work=None):
 
     options = {
         "damping": DAMPING,
+        "climbs": False,
         "tol": TOLERANCE[K.dtype],
         "max_iter": max_iter,
         "work": work,

@@ -1,8 +1,9 @@
 """Newton's method for the mode of p(y | f) N(f | 0, K), with step halving (GPML 3.4.1).
 
-It climbs psi(f) = log p(y | f) - f' K^-1 f / 2 in a = K^-1 f. Undamped Newton, as GPML's
-algorithms 3.1 and 3.3 list it, fails where the variance is large, inside ordinary bounds.
-a and f are linear in the step, so a shorter one costs no factorisation.
+It climbs psi(f) = log p(y | f) - f' K^-1 f / 2 in a = K^-1 f. Undamped Newton, as
+GPML's algorithms 3.1 and 3.3 list it, fails where the variance is large, inside
+ordinary bounds. a and f are linear in the step, so a shorter one costs no
+factorisation.
 """
 
 from typing import Any, NamedTuple

@@ -1,9 +1,9 @@
 """The site engine: Gaussian approximations of a posterior by sites (GPML 3.5.2, 3.6).
 
 Laplace, EP and VI all replace each likelihood term by a Gaussian *site*
-exp(nu_i f_i - S_i f_i^2 / 2), and differ in how they choose the precision S and the shift
-nu. Given sites, with s = sqrt(S), only B = I + s K s is ever factored: its eigenvalues are
-at least 1, so neither a singular K nor vanishing sites need help.
+exp(nu_i f_i - S_i f_i^2 / 2), and differ in how they choose the precision S and the
+shift nu. Given sites, with s = sqrt(S), only B = I + s K s is ever factored: its
+eigenvalues are at least 1, so neither a singular K nor vanishing sites need help.
 
 Shapes: K (n, n), both triangles, left as it is; vectors (n,).
 """
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import torch
 
 from .._linalg.cholesky import cholesky_, half_log_det, invert_lower_, own_gram_
-from .acceleration import Anderson
+from .acceleration import Stepper
 from .posterior import Posterior
 
-# Where (1 - 1 / |L^-1 e_i|^-2) is smaller than this, the marginal variance is computed
-# from K instead: the first form divides by the site precision.
+# Where 1 - |L^-1 e_i|^2 is smaller than this, the marginal variance is computed from K
+# instead: the first form divides round-off by the site precision.
 SMALL_EXPLAINED = 1e-3
 
 
@@ -118,16 +118,16 @@ def condition(K, sites, work=None):
 
 
 def sites_derivative(sites, q):
-    """d lml / dK at a fixed point of EP or VI: (alpha alpha' - s B^-1 s) / 2 (GPML 5.26).
+    """d lml / dK at a fixed point of EP or VI (GPML 5.26).
 
-    q.W is overwritten.
+    It is (alpha alpha' - s B^-1 s) / 2, and q.W is overwritten.
     """
     s = sites.precision.sqrt()
     R = own_gram_(q.W).mul_(s).mul_(s[:, None])
     return R.mul_(-0.5).addr_(q.alpha, q.alpha, alpha=0.5)
 
 
-def iterate(K, rule, start, *, damping, tol, max_iter, work=None):
+def iterate(K, rule, start, *, damping, climbs, tol, max_iter, work=None):
     """Move all sites at once to the fixed point of a rule.
 
     Parameters
@@ -138,6 +138,8 @@ def iterate(K, rule, start, *, damping, tol, max_iter, work=None):
     start : Sites
     damping : float
         Longest step towards `target`.
+    climbs : bool
+        Whether short steps towards `target` raise the lml.
     tol : float
         Of the residual.
     max_iter : int
@@ -147,13 +149,13 @@ def iterate(K, rule, start, *, damping, tol, max_iter, work=None):
     -------
     Inference
     """
-    sites, accelerator = start, Anderson(damping)
+    sites, stepper = start, Stepper(damping, climbs)
     for iteration in range(1, max_iter + 1):
         q = condition(K, sites, work)
         lml, residual, target = rule(q, sites)
         if residual <= tol or iteration == max_iter:
             break
-        sites = _next_sites(accelerator, sites, target, q.variance, residual)
+        sites = _next_sites(stepper, sites, target, q.variance, residual, lml)
     return Inference(
         lml=lml,
         sites=sites,
@@ -166,11 +168,12 @@ def iterate(K, rule, start, *, damping, tol, max_iter, work=None):
     )
 
 
-def _next_sites(accelerator, sites, target, variance, residual):
-    """The accelerator's proposal, with precisions that stay positive."""
+def _next_sites(stepper, sites, target, variance, residual, lml):
+    """The stepper's proposal, with precisions that stay positive."""
     x, goal = torch.cat(sites), torch.cat(target)
-    scale = torch.cat([variance, variance.sqrt()])  # as precision and mean move q
-    precision, shift = accelerator.propose(x, goal - x, scale, residual).chunk(2)
+    scale = torch.cat([variance, variance.sqrt()])  # as precision and shift move q
+    proposal = stepper.propose(x, goal - x, scale=scale, size=residual, objective=lml)
+    precision, shift = proposal.chunk(2)
     least = 0.1 * torch.minimum(sites.precision, target.precision)
     return Sites(torch.maximum(precision, least), shift)
 

@@ -1,8 +1,8 @@
 """Laplace's approximation for several classes that compete (GPML 3.5).
 
-C latent functions, independent a priori, meet in softmax terms. With D = diag(w pi) and R
-the n x n identities stacked C times, minus the Hessian of the weighted log likelihood is
-W = D - D R (R' D R)^-1 R' D, so that with E_c = (K_c + D_c^-1)^-1 and M = sum_c E_c
+C latent functions, independent a priori, meet in softmax terms. With D = diag(w pi) and
+R the n x n identities stacked C times, minus the Hessian of the weighted log likelihood
+is W = D - D R (R' D R)^-1 R' D, so that with E_c = (K_c + D_c^-1)^-1 and M = sum_c E_c
 
     (K^-1 + W)^-1 = K - K E K + K E R M^-1 R' E K
     log |I + K W| = sum_c log |I + D_c K_c| + log |M| - sum_i log w_i
@@ -10,8 +10,8 @@ W = D - D R (R' D R)^-1 R' D, so that with E_c = (K_c + D_c^-1)^-1 and M = sum_c
 GPML's listing 3.3 leaves log |M| out. Each Newton step takes C + 1 factorisations of
 n x n matrices.
 
-Shapes: kernels (1, n, n) shared by all classes or (C, n, n), both triangles; class arrays
-(C, n).
+Shapes: kernels (1, n, n) shared by all classes or (C, n, n), both triangles; class
+arrays (C, n).
 """
 
 from collections.abc import Callable
@@ -150,8 +150,8 @@ def posterior_blocks(K, E, M):
 def _derivative(K, E, M, a, w, pi):
     """d lml / dK with the motion of the mode; a stands for the gradient at the mode.
 
-    As for one class: (a a' - R_cc + u a' + a u') / 2 for K_c, with R = (K + W^-1)^-1, of which
-    R_cc = E_c - E_c M^-1 E_c, and u = (I - R K) q, where
+    As for one class: (a a' - R_cc + u a' + a u') / 2 for K_c, with R = (K + W^-1)^-1,
+    of which R_cc = E_c - E_c M^-1 E_c, and u = (I - R K) q, where
     q_ic = -tr(Sigma_i dW_i / df_ic) / 2.
     """
     Sigma = posterior_blocks(K, E, M)

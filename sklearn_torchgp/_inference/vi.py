@@ -41,6 +41,7 @@ def vi(K, likelihood, start=None, *, max_iter=100, work=None):
 
     options = {
         "damping": DAMPING,
+        "climbs": True,
         "tol": TOLERANCE[K.dtype],
         "max_iter": max_iter,
         "work": work,

@@ -6,6 +6,8 @@ from .links import LINKS
 from .quadrature import gaussian_nodes, standard_deviation
 from .tilted import Tilted, log_average, tilted
 
+LOG_HALF = torch.tensor(-0.6931471805599453, dtype=torch.float64)
+
 
 class Bernoulli:
     """The likelihood of n labels, each raised to its weight.
@@ -74,8 +76,10 @@ def class_log_probabilities(link, m, v):
     """
     link = LINKS[link]
     rare = log_average(link, -m.abs(), v)
-    # Strictly below log(1 / 2) unless m is 0: probabilities never tie by rounding.
-    rare = rare.clamp(max=-0.6931471805599453)
+    # Below log(1 / 2) by one unit of round-off at least, unless m is 0: probabilities
+    # that are not equal never tie by rounding.
+    half = torch.where(m == 0, LOG_HALF, torch.nextafter(LOG_HALF, -1 - LOG_HALF))
+    rare = torch.minimum(rare, half.to(rare))
     common = torch.log1p(-rare.exp())
     positive = m > 0
     return torch.stack(

@@ -82,7 +82,7 @@ class Probit:
 
         Phi / phi increases, so to the left the tilted density falls at least as fast
         as the product of the Gaussian and phi^power. To the right it falls at least
-        as fast as the Gaussian does from a bound on the mode, by r(f) < 0.8 - min(f, 0).
+        as fast as the Gaussian does from a bound on the mode; r(f) < 0.8 - min(f, 0).
         """
         centre = m / sd
         squeeze = 1 / (1 + power * sd.square())

@@ -1,8 +1,8 @@
-"""The average of softmax(f) over a Gaussian, without random numbers (GPML 3.4, line 12).
+"""The average of softmax(f) over a Gaussian, without random numbers.
 
-softmax ignores a common shift, so C classes leave C - 1 dimensions: the differences from
-the last class. Two of them are integrated on a product grid, more of them over a fixed
-low-discrepancy set.
+(GPML algorithm 3.4 samples.) softmax ignores a common shift, so C classes leave C - 1
+dimensions: the differences from the last class. Two of them are integrated on a product
+grid, more of them over a fixed low-discrepancy set.
 """
 
 import functools

@@ -14,7 +14,7 @@ laplace = METHODS["laplace"]
 
 
 def slow_laplace(K, likelihood):
-    """Evidence by a generic minimiser in whitened coordinates and a dense determinant."""
+    """Evidence by a generic minimiser in white coordinates and a dense determinant."""
     K = K.numpy()
     root = np.linalg.cholesky(K + 1e-12 * np.trace(K) / len(K) * np.eye(len(K)))
 
@@ -82,7 +82,7 @@ def test_any_likelihood_of_three_derivatives():
 
 def test_step_halving_where_full_newton_steps_fail():
     X, y = two_moons(60, noise=0.6)
-    K, _ = gram_of(ConstantKernel(1e5) * RBF(1.5), X)
+    K, _ = gram_of(ConstantKernel(1e5) * RBF(0.7), X)
     likelihood = Bernoulli("logit", tensor(y))
 
     def psi(f, a):

@@ -179,7 +179,9 @@ def test_weights_are_repeated_rows(inference, link):
     loo_a = leave_one_out(K, a.sites, weighted.copies)
     loo_b = leave_one_out(K_copies, b.sites)
     for one, all_copies in zip(loo_a, loo_b, strict=True):
-        np.testing.assert_allclose(np.repeat(one, weight), all_copies, rtol=1e-5)
+        np.testing.assert_allclose(
+            np.repeat(one.numpy(), weight), all_copies, rtol=1e-5
+        )
     gradient = pullback(a.derivative())
     np.testing.assert_allclose(gradient, pullback_copies(b.derivative()), rtol=1e-5)
 

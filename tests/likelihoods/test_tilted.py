@@ -78,8 +78,10 @@ def test_class_probabilities(name):
     for v in (0.0, 1e-12, 1.0, 1e5):
         p = class_log_probabilities(name, m, torch.full_like(m, v)).exp()
         np.testing.assert_allclose(p.sum(dim=1), 1, rtol=1e-14)
-        np.testing.assert_allclose(p, p.flip(0, 1), rtol=1e-12)  # labels flipped
-        assert torch.equal(p[:, 1] > p[:, 0], m > 0) or v == 1e5
+        flipped = class_log_probabilities(name, -m, torch.full_like(m, v)).exp()
+        np.testing.assert_allclose(p, flipped.flip(1), rtol=1e-12)
+        assert torch.equal(p[:, 1] >= 0.5, m >= 0)
+        assert torch.equal(p[:, 0] >= 0.5, m <= 0)
         assert p[3].tolist() == [0.5, 0.5]
     exact = class_log_probabilities(name, m, torch.zeros_like(m))[:, 1]
     np.testing.assert_allclose(exact, LOG_P[name](m.numpy()), rtol=1e-9, atol=1e-11)
