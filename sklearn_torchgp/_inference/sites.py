@@ -141,7 +141,8 @@ def iterate(K, rule, start, *, damping, climbs, tol, max_iter, work=None):
     climbs : bool
         Whether short steps towards `target` raise the lml.
     tol : float
-        Of the residual.
+        Residual at which the next step is the last: it makes the residual several
+        times smaller still, unless that is round-off.
     max_iter : int
         Factorisations.
 
@@ -150,11 +151,13 @@ def iterate(K, rule, start, *, damping, climbs, tol, max_iter, work=None):
     Inference
     """
     sites, stepper = start, Stepper(damping, climbs)
+    converged = False
     for iteration in range(1, max_iter + 1):
         q = condition(K, sites, work)
         lml, residual, target = rule(q, sites)
-        if residual <= tol or iteration == max_iter:
+        if converged or iteration == max_iter:
             break
+        converged = residual <= tol
         sites = _next_sites(stepper, sites, target, q.variance, residual, lml)
     return Inference(
         lml=lml,
@@ -162,7 +165,7 @@ def iterate(K, rule, start, *, damping, climbs, tol, max_iter, work=None):
         alpha=q.alpha,
         derivative=lambda: sites_derivative(sites, q),
         start=sites,
-        converged=residual <= tol,
+        converged=converged or residual <= tol,
         residual=residual,
         n_iterations=iteration,
     )

@@ -1,12 +1,14 @@
 """Binary labels: p(y | f)^weight for y = -1 or 1, with a logit or probit link."""
 
+import math
+
 import torch
 
 from .links import LINKS
 from .quadrature import gaussian_nodes, standard_deviation
 from .tilted import Tilted, log_average, tilted
 
-LOG_HALF = torch.tensor(-0.6931471805599453, dtype=torch.float64)
+BELOW_LOG_HALF = math.nextafter(math.log(0.5), -1.0)
 
 
 class Bernoulli:
@@ -76,10 +78,9 @@ def class_log_probabilities(link, m, v):
     """
     link = LINKS[link]
     rare = log_average(link, -m.abs(), v)
-    # Below log(1 / 2) by one unit of round-off at least, unless m is 0: probabilities
-    # that are not equal never tie by rounding.
-    half = torch.where(m == 0, LOG_HALF, torch.nextafter(LOG_HALF, -1 - LOG_HALF))
-    rare = torch.minimum(rare, half.to(rare))
+    # Never a tie, by round-off or at m = 0, where the first class wins: argmax, the sign
+    # of m and comparison with 1/2 say the same.
+    rare = rare.clamp(max=BELOW_LOG_HALF)
     common = torch.log1p(-rare.exp())
     positive = m > 0
     return torch.stack(
