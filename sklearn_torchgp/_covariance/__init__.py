@@ -12,6 +12,7 @@ Of each kernel we keep three functions apart, because they cost different things
 """
 
 from .covariance import Covariance
+from .points import Points
 from .registry import register_kernel
 
-__all__ = ["Covariance", "register_kernel"]
+__all__ = ["Covariance", "Points", "register_kernel"]

@@ -32,7 +32,7 @@ class Covariance:
     kernel : scikit-learn kernel
         Read, never changed. Hyperparameters come from `theta` where one is given
         and from the kernel object otherwise.
-    X : ndarray (n, d), or list of n objects
+    X : ndarray (n, d), list of n objects, or Points (which others may share)
     dtype : torch.dtype
     device : torch.device
 
@@ -43,7 +43,9 @@ class Covariance:
     """
 
     def __init__(self, kernel, X, *, dtype, device):
-        self.points = Points(X, dtype=dtype, device=device)
+        shared = isinstance(X, Points)
+        self.points = X if shared else Points(X, dtype=dtype, device=device)
+        X = self.points.objects
         self._leaves = []
         self._tree = self._bind(kernel, 0)
         n_features = X.shape[1] if getattr(X, "ndim", 1) == 2 else None

@@ -4,3 +4,11 @@ A method returns the log marginal likelihood, its derivative with respect to the
 covariance matrix (a symmetric G, lower triangle valid, on which the caller applies
 ``covariance.pullback``), and a posterior. It knows neither kernels nor estimators.
 """
+
+from .ep import ep
+from .laplace import laplace
+from .vi import vi
+
+METHODS = {"laplace": laplace, "ep": ep, "vi": vi}
+
+__all__ = ["METHODS", "ep", "laplace", "vi"]

@@ -10,20 +10,23 @@ from .trend import Trend
 
 @dataclass(frozen=True)
 class Posterior:
-    """A Gaussian posterior over f (GPML algorithms 2.1 and 3.2).
+    """A Gaussian posterior over f (GPML algorithms 2.1, 3.2 and 3.6).
 
-    mean = k' alpha,   variance = k** - |L^-1 k|^2,   and see `Trend`.
+    mean = k' alpha,   variance = k** - |L^-1 (s * k)|^2,   and see `Trend`.
 
     Attributes
     ----------
     alpha : tensor (n, t)
     L : tensor (n, n), or (t, n, n) where each target has a factor; lower triangle
     trend : Trend, default=None
+    s : tensor (n,), default=None
+        Root of the site precisions; None for 1 (exact inference).
     """
 
     alpha: torch.Tensor
     L: torch.Tensor
     trend: Trend | None = None
+    s: torch.Tensor | None = None
 
     @classmethod
     def stack(cls, posteriors):
@@ -69,7 +72,7 @@ class Posterior:
 
         A trend gives back what is unsure about it.
         """
-        V = solve_lower(self.L, k.mT)
+        V = self._whitened(k)
         unsure = None if self.trend is None else self.trend.unsure(V, h)
         explained = V.square_().sum(-2)
         if unsure is not None:
@@ -86,7 +89,7 @@ class Posterior:
         e : tensor (n_factors, m, p) or None
             ... + 2 sum_j e_ij dh_ij.
         """
-        V = solve_lower(self.L, k.mT)
+        V = self._whitened(k)
         e = None
         if self.trend is not None:
             unsure = self.trend.unsure(V, h)
@@ -98,9 +101,12 @@ class Posterior:
 
     def explained_covariance(self, k, h=None):
         """The covariance that the data take away: (m, m, n_factors)."""
-        V = solve_lower(self.L, k.mT)
+        V = self._whitened(k)
         explained = V.mT @ V
         if self.trend is not None:
             unsure = self.trend.unsure(V, h)
             explained -= unsure.mT @ unsure
         return explained[..., None] if self.L.ndim == 2 else explained.permute(1, 2, 0)
+
+    def _whitened(self, k):
+        return solve_lower(self.L, (k if self.s is None else k * self.s).mT)

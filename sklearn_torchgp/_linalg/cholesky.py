@@ -54,7 +54,35 @@ def inverse_(L):
     """Overwrite the lower triangle of L (n, n) with that of (L L')^-1."""
     if lapack.serves(L):
         return lapack.inverse_(L)
-    return _own_gram_(_invert_lower_(L))
+    return own_gram_(invert_lower_(L))
+
+
+def invert_lower_(L):
+    """Overwrite the lower triangle of L (n, n) with that of L^-1."""
+    if lapack.serves(L):
+        return lapack.invert_lower_(L)
+    if _is_leaf(L):
+        identity = torch.eye(L.shape[0], dtype=L.dtype, device=L.device)
+        return L.copy_(torch.linalg.solve_triangular(L, identity, upper=False))
+    h = _half(L)
+    _solve_lower_(L[h:, h:], L[h:, :h].neg_())
+    invert_lower_(L[h:, h:])
+    _times_transpose_(invert_lower_(L[:h, :h]), L[h:, :h].mT)
+    return L
+
+
+def own_gram_(W):
+    """Overwrite the lower triangle of a lower W (n, n) with that of W' W."""
+    if lapack.serves(W):
+        return lapack.own_gram_(W)
+    if _is_leaf(W):
+        T = W.tril()
+        return W.copy_(T.mT @ T)
+    h = _half(W)
+    _add_gram_(own_gram_(W[:h, :h]), W[h:, :h].mT, 1)
+    _times_transpose_(W[h:, h:], W[h:, :h])
+    own_gram_(W[h:, h:])
+    return W
 
 
 def solve_lower(L, B):
@@ -137,27 +165,3 @@ def _add_gram_(C, B, sign):
     C[h:, :h].addmm_(B[h:], B[:h].mT, alpha=sign)
     _add_gram_(C[h:, h:], B[h:], sign)
     return C
-
-
-def _invert_lower_(L):
-    """L <- L^-1."""
-    if _is_leaf(L):
-        identity = torch.eye(L.shape[0], dtype=L.dtype, device=L.device)
-        return L.copy_(torch.linalg.solve_triangular(L, identity, upper=False))
-    h = _half(L)
-    _solve_lower_(L[h:, h:], L[h:, :h].neg_())
-    _invert_lower_(L[h:, h:])
-    _times_transpose_(_invert_lower_(L[:h, :h]), L[h:, :h].mT)
-    return L
-
-
-def _own_gram_(W):
-    """W <- W' W for lower W, in the lower triangle."""
-    if _is_leaf(W):
-        T = W.tril()
-        return W.copy_(T.mT @ T)
-    h = _half(W)
-    _add_gram_(_own_gram_(W[:h, :h]), W[h:, :h].mT, 1)
-    _times_transpose_(W[h:, h:], W[h:, :h])
-    _own_gram_(W[h:, h:])
-    return W

@@ -14,6 +14,8 @@ from scipy.linalg import blas, lapack
 
 _FACTOR = {torch.float64: lapack.dpotrf, torch.float32: lapack.spotrf}
 _INVERSE = {torch.float64: lapack.dpotri, torch.float32: lapack.spotri}
+_INVERT = {torch.float64: lapack.dtrtri, torch.float32: lapack.strtri}
+_OWN_GRAM = {torch.float64: lapack.dlauum, torch.float32: lapack.slauum}
 _OUTER = {torch.float64: blas.dsyrk, torch.float32: blas.ssyrk}
 _SOLVE = {torch.float64: lapack.dpotrs, torch.float32: lapack.spotrs}
 
@@ -37,6 +39,18 @@ def inverse_(L):
     """Overwrite the lower triangle of L with that of (L L')^-1."""
     _INVERSE[L.dtype](L.numpy().T, lower=0, overwrite_c=1)
     return L
+
+
+def invert_lower_(L):
+    """Overwrite the lower triangle of L with that of L^-1."""
+    _INVERT[L.dtype](L.numpy().T, lower=0, overwrite_c=1)
+    return L
+
+
+def own_gram_(W):
+    """Overwrite the lower triangle of W with that of W' W."""
+    _OWN_GRAM[W.dtype](W.numpy().T, lower=0, overwrite_c=1)
+    return W
 
 
 def solve(L, B):

@@ -1,0 +1,270 @@
+"""One binary problem: what the binary and several multi-class modes are made of."""
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from ._base import GPEstimator
+from ._inference import METHODS
+from ._inference.posterior import Posterior
+from ._inference.sites import Sites, leave_one_out
+from ._latent import latent_joint, latent_mean, latent_moments
+from ._likelihoods import LINKS, Bernoulli, class_log_probabilities
+from ._linalg.cholesky import symmetrize_
+from ._tensors import as_numpy
+from .exceptions import NotPositiveDefiniteError
+
+
+class LatentGP(GPEstimator, BaseEstimator):
+    """What the binary and the softmax problem share: theta, and its objective.
+
+    Rows and labels come validated; answers are float64 tensors. Parameters are those
+    of :class:`TorchGPClassifier`. A subclass supplies `_likelihood`, `_infer` and
+    `_store`.
+    """
+
+    def __init__(
+        self,
+        kernel=None,
+        *,
+        optimizer="fmin_l_bfgs_b",
+        n_restarts_optimizer=0,
+        max_iter_predict=100,
+        warm_start=False,
+        random_state=None,
+        inference="laplace",
+        link="logit",
+        device="auto",
+        dtype="float64",
+    ):
+        self.kernel = kernel
+        self.optimizer = optimizer
+        self.n_restarts_optimizer = n_restarts_optimizer
+        self.max_iter_predict = max_iter_predict
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.inference = inference
+        self.link = link
+        self.device = device
+        self.dtype = dtype
+
+    def fit(self, X, y, sample_weight=None, points=None):
+        """Optimise the hyperparameters, then keep what prediction needs.
+
+        Parameters
+        ----------
+        X : ndarray (n, d), or list of n objects
+            Kept, not copied.
+        y : ndarray (n,)
+            Codes 0, 1, ... of the classes.
+        sample_weight : ndarray (n,), default=None
+            Positive.
+        points : Points, default=None
+            X as tensors, where several problems share them.
+        """
+        self._rng = check_random_state(self.random_state)
+        self.X_train_, self.y_train_ = X, y
+        self.classes_ = np.unique(y)
+        self.sample_weight_ = sample_weight
+        self.kernel_ = self._initial_kernel(fixed=True)
+        self.optimizer_results_ = []
+        device = self._device_for(len(y))
+        covariance = self._covariance(self.kernel_, points or X, device)
+        objective = self._objective(covariance)
+        if self.optimizer is not None and self.kernel_.n_dims > 0:
+            self.log_marginal_likelihood_value_ = self._maximise(objective)
+        self._condition(covariance, objective)
+        return self
+
+    def _first_start(self):
+        """Where inference starts: a former solution if `warm_start` says so."""
+        start = getattr(self, "_start", None) if self.warm_start else None
+        if start is None:
+            return None
+        fits = np.shape(start)[-1] == len(self.y_train_)
+        return start if fits else None
+
+    def _objective(self, covariance):
+        """theta -> log marginal likelihood [, gradient]; `last` holds the result.
+
+        Every evaluation starts from the solution of the one before. Two (n, n) buffers
+        serve all of them: K, and the matrix that is factored.
+        """
+        points = covariance.points
+        K = points.zeros(points.n, points.n)
+        work = torch.empty_like(K)
+        likelihood = self._likelihood(points.device)
+        start = self._unpack(self._first_start(), points)
+
+        def objective(theta, eval_gradient):
+            try:
+                _, pullback = covariance.gram(theta, out=K)
+                symmetrize_(K)
+                result = self._infer(K, likelihood, objective.start, work)
+                if not np.isfinite(result.lml):
+                    raise NotPositiveDefiniteError("the evidence is not finite")
+            except NotPositiveDefiniteError:
+                lml = np.float64(-np.inf)
+                return (lml, np.zeros_like(theta)) if eval_gradient else lml
+            objective.last = result
+            if result.converged:
+                objective.start = result.start
+            lml = np.float64(result.lml)
+            if not eval_gradient:
+                return lml
+            return lml, pullback(result.derivative().view_as(K))
+
+        objective.start, objective.last = start, None
+        objective.K, objective.work = K, work
+        return objective
+
+    def _condition(self, covariance, objective):
+        """Everything that prediction needs, at kernel_.theta."""
+        objective.last = None
+        lml = objective(self.kernel_.theta, False)
+        result = objective.last
+        if result is None:
+            raise NotPositiveDefiniteError(
+                f"The kernel, {self.kernel_}, does not return a finite, positive "
+                "semi-definite matrix on the training rows. Check its hyperparameters "
+                "and bounds, and that the kernel is a valid covariance function."
+            )
+        if not self.optimizer_results_:
+            self.log_marginal_likelihood_value_ = lml
+        self._warn_unless_converged(result)
+        self._start = self._pack(result.start)
+        self._store(result, objective.K, objective.work)
+
+    def _warn_unless_converged(self, result):
+        if result.converged:
+            return
+        warnings.warn(
+            f"inference={self.inference!r} did not converge: its residual is "
+            f"{result.residual:.2g} after {result.n_iterations} iterations. Evidence, "
+            "gradient and predictions are inexact. Raise the 'max_iter_predict' "
+            f"parameter (now {self.max_iter_predict}), or give the kernel tighter "
+            "bounds.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+
+    def log_marginal_likelihood(
+        self, theta=None, eval_gradient=False, clone_kernel=True
+    ):
+        """Approximate log marginal likelihood at theta [, its gradient]."""
+        if theta is None:
+            if eval_gradient:
+                raise ValueError("Gradient can only be evaluated for theta!=None")
+            return self.log_marginal_likelihood_value_
+        theta = np.asarray(as_numpy(theta), dtype=np.float64)
+        if theta.shape != (self.kernel_.n_dims,):
+            raise ValueError(
+                "theta has not the correct number of entries. Should be "
+                f"{self.kernel_.n_dims}; given are {theta.size} (shape {theta.shape})."
+            )
+        if not clone_kernel:
+            self.kernel_.theta = theta
+        device = self._device_for(len(self.y_train_))
+        covariance = self._covariance(self.kernel_, self.X_train_, device)
+        objective = self._objective(covariance)
+        value = objective(theta, eval_gradient)
+        if objective.last is not None:
+            self._warn_unless_converged(objective.last)
+            self._start = self._pack(objective.last.start)
+        return value
+
+    def _fitted_covariance(self):
+        device = self._device_for(len(self.y_train_), fitted=True)
+        return self._covariance(self.kernel_, self.X_train_, device)
+
+    @staticmethod
+    def _pack(start):
+        """The start of an inference as one NumPy array, last axis the rows."""
+        if isinstance(start, torch.Tensor):
+            return as_numpy(start)
+        return np.stack([as_numpy(part) for part in start])
+
+    @staticmethod
+    def _unpack(start, points):
+        if start is None:
+            return None
+        return torch.as_tensor(start).to(points.device, points.dtype)
+
+
+class BinaryGP(LatentGP):
+    """Binary classification with a logit or probit link; see `LatentGP`.
+
+    Attributes
+    ----------
+    kernel_ : kernel
+    X_train_, y_train_ : training rows and codes 0 or 1
+    alpha_ : ndarray (n,)
+        K^-1 times the posterior mean of f.
+    W_sr_ : ndarray (n,)
+        Root of the site precisions: of W = -d2 log p for Laplace.
+    L_ : ndarray (n, n)
+        Lower Cholesky factor of B = I + W_sr K W_sr.
+    pi_ : ndarray (n,)
+        p(y = 1) at the posterior mean of f.
+    log_marginal_likelihood_value_ : float
+    optimizer_results_ : list of Bunch
+    """
+
+    def _likelihood(self, device):
+        y = 2.0 * self._tensor("y_train_", device) - 1.0
+        weighted = self.sample_weight_ is not None
+        weight = self._tensor("sample_weight_", device) if weighted else None
+        return Bernoulli(self.link, y, weight)
+
+    def _infer(self, K, likelihood, start, work):
+        if start is not None and self.inference != "laplace":
+            start = Sites(*start)
+        return METHODS[self.inference](
+            K, likelihood, start, max_iter=self.max_iter_predict, work=work
+        )
+
+    def _store(self, result, K, work):
+        posterior = result.posterior(K, work)
+        mean = K @ result.alpha
+        self.alpha_ = as_numpy(result.alpha)
+        self.pi_ = as_numpy(LINKS[self.link].log_p(mean).exp())
+        self.W_sr_ = as_numpy(posterior.s)
+        self.L_ = as_numpy(posterior.L.tril_())
+
+    def _posterior(self, device):
+        alpha, L, s = (self._tensor(name, device) for name in ("alpha_", "L_", "W_sr_"))
+        return Posterior(alpha[:, None], L, s=s)
+
+    def latent_mean(self, X):
+        """Posterior mean of f at X: (m,)."""
+        covariance = self._fitted_covariance()
+        return latent_mean(covariance, self._posterior(covariance.points.device), X)
+
+    def latent_moments(self, X):
+        """Posterior mean and variance of f at X: (m,) each."""
+        covariance = self._fitted_covariance()
+        return latent_moments(covariance, self._posterior(covariance.points.device), X)
+
+    def latent_joint(self, X):
+        """Posterior mean (m,) and covariance (m, m) of f at X."""
+        covariance = self._fitted_covariance()
+        return latent_joint(covariance, self._posterior(covariance.points.device), X)
+
+    def log_proba(self, X):
+        """Log of the probabilities of both classes at X: (m, 2)."""
+        return class_log_probabilities(self.link, *self.latent_moments(X))
+
+    def loo_log_proba(self):
+        """Log probabilities (n, 2) for each training row without its own label."""
+        covariance = self._fitted_covariance()
+        device = covariance.points.device
+        K = symmetrize_(covariance.gram()[0])
+        alpha = self._tensor("alpha_", device)
+        precision = self._tensor("W_sr_", device).square()
+        sites = Sites(precision, alpha + precision * (K @ alpha))
+        m, v = leave_one_out(K, sites, self._likelihood(device).copies)
+        return class_log_probabilities(self.link, m.double(), v.double())

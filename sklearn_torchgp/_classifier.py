@@ -1,0 +1,426 @@
+"""Gaussian-process classification."""
+
+import numpy as np
+import torch
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.gaussian_process.kernels import CompoundKernel
+from sklearn.metrics import accuracy_score
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from ._base import GPEstimator
+from ._binary import BinaryGP
+from ._multiclass import OneVsOne, OneVsRest
+from ._softmax import SoftmaxGP
+from ._tensors import ArrayKind, as_numpy, check_same_kind, resolve_device
+from ._weights import TIE_BREAK, checked_weights, class_factors
+
+_CHOICES = {
+    "multi_class": ("one_vs_rest", "one_vs_one", "softmax"),
+    "inference": ("laplace", "ep", "vi"),
+    "link": ("logit", "probit"),
+}
+
+
+class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
+    """DOC"""
+
+    _parameter_constraints: dict = {
+        **GaussianProcessClassifier._parameter_constraints,
+        "multi_class": [str],
+        "inference": [str],
+        "link": [str],
+        "class_weight": [dict, str, None],
+        "device": [str, torch.device],
+        "dtype": [str],
+    }
+
+    def __init__(
+        self,
+        kernel=None,
+        *,
+        optimizer="fmin_l_bfgs_b",
+        n_restarts_optimizer=0,
+        max_iter_predict=100,
+        warm_start=False,
+        copy_X_train=True,
+        random_state=None,
+        multi_class="one_vs_rest",
+        n_jobs=None,
+        inference="laplace",
+        link="logit",
+        class_weight=None,
+        device="auto",
+        dtype="float64",
+    ):
+        super().__init__(
+            kernel=kernel,
+            optimizer=optimizer,
+            n_restarts_optimizer=n_restarts_optimizer,
+            max_iter_predict=max_iter_predict,
+            warm_start=warm_start,
+            copy_X_train=copy_X_train,
+            random_state=random_state,
+            multi_class=multi_class,
+            n_jobs=n_jobs,
+        )
+        self.inference = inference
+        self.link = link
+        self.class_weight = class_weight
+        self.device = device
+        self.dtype = dtype
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model: optimise the hyperparameters, find the posterior.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+            Training rows.
+        y : array-like of shape (n_samples,)
+            Class labels of any type.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Not negative. A row's likelihood term is raised to this power: weight 2
+            is the row twice, weight 0 is the row left out.
+
+        Returns
+        -------
+        self : TorchGPClassifier
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad parameters or data, before any work; also if only one class has
+            positive weight. After any exception the estimator is as it was.
+        """
+        with self._all_or_nothing():
+            self._check_params()
+            if isinstance(self.kernel, CompoundKernel):
+                raise ValueError(
+                    "kernel cannot be a CompoundKernel: give one kernel, of which "
+                    "every binary problem optimises its own copy."
+                )
+            X, y, weight = self._training_set(X, y, sample_weight)
+            previous = getattr(self, "base_estimator_", None)
+            problem = self._problem()
+            if self.warm_start and type(previous) is type(problem) is BinaryGP:
+                problem._start = getattr(previous, "_start", None)
+            self.base_estimator_ = problem.fit(X, y, weight)
+            self.log_marginal_likelihood_value_ = problem.log_marginal_likelihood()
+        return self
+
+    def _check_params(self):
+        super()._check_params()
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise ValueError(
+                    f"The {name!r} parameter must be one of {list(allowed)}. "
+                    f"Got {value!r} instead."
+                )
+        given = (self.inference, self.link)
+        if self.multi_class == "softmax" and given != ("laplace", "logit"):
+            raise ValueError(
+                "multi_class='softmax' goes with inference='laplace' and link='logit' "
+                f"only. Got inference={self.inference!r} and link={self.link!r}; "
+                "'one_vs_rest' and 'one_vs_one' go with all of them."
+            )
+
+    def _training_set(self, X, y, sample_weight):
+        """Rows of positive weight, their class codes and weights (None: all 1)."""
+        y_kind = ArrayKind(y)
+        X, y, kind = self._validate_training_data(X, y, multi_output=False)
+        self._no_rows = kind(np.empty(0))
+        check_classification_targets(y)
+        resolve_device(self.device, len(y))
+        weight = checked_weights(sample_weight, len(y))
+        if weight is not None and not weight.all():
+            rows = np.flatnonzero(weight)
+            X = X[rows] if isinstance(X, np.ndarray) else [X[i] for i in rows]
+            y, weight = y[rows], weight[rows]
+        elif self.copy_X_train:
+            X = np.copy(X)
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) == 1:
+            raise ValueError(
+                f"{type(self).__name__} requires at least 2 distinct classes in y, "
+                f"with positive weight; got only one class, {classes[0]!r}."
+            )
+        factors = class_factors(self.class_weight, classes, codes, weight)
+        self._tie_break = None
+        if factors is not None:
+            weight = factors[codes] * (1.0 if weight is None else weight)
+            self._tie_break = TIE_BREAK * np.log(factors)
+        self.classes_ = y_kind(classes) if classes.dtype.kind in "biuf" else classes
+        self.n_classes_ = len(classes)
+        return X, codes, weight
+
+    def _problem(self):
+        """The unfitted estimator of these classes."""
+        kind = SoftmaxGP if self._is_softmax() else BinaryGP
+        problem = kind(
+            self.kernel,
+            optimizer=self.optimizer,
+            n_restarts_optimizer=self.n_restarts_optimizer,
+            max_iter_predict=self.max_iter_predict,
+            warm_start=self.warm_start,
+            random_state=self.random_state,
+            inference=self.inference,
+            link=self.link,
+            device=self.device,
+            dtype=self.dtype,
+        )
+        if self._is_softmax() or self.n_classes_ == 2:
+            return problem
+        several = OneVsRest if self.multi_class == "one_vs_rest" else OneVsOne
+        return several(problem, n_jobs=self.n_jobs)
+
+    def _is_softmax(self):
+        return self.multi_class == "softmax" and self.n_classes_ > 2
+
+    @property
+    def kernel_(self):
+        """The optimised kernel; a CompoundKernel of those of several problems."""
+        return self.base_estimator_.kernel_
+
+    @property
+    def optimizer_results_(self):
+        """One record for each start of each problem, as `TorchGPRegressor` has them."""
+        return self.base_estimator_.optimizer_results_
+
+    def predict(self, X):
+        """The most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+
+        Returns
+        -------
+        y : array of shape (n_samples,)
+            ``classes_[argmax(predict_proba(X))]``, the first of equals.
+        """
+        X, kind = self._rows(X, "predict")
+        if self.n_classes_ == 2 and self._tie_break is None:
+            # The sign of the mean decides, without a variance.
+            winner = (self.base_estimator_.latent_mean(X) > 0).long()
+        else:
+            winner = self._log_proba(X).exp().argmax(dim=1)
+        labels = as_numpy(self.classes_)[as_numpy(winner)]
+        return kind(labels) if labels.dtype.kind in "biuf" else labels
+
+    def predict_proba(self, X):
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+
+        Returns
+        -------
+        p : array of shape (n_samples, n_classes)
+            Columns in the order of `classes_`.
+        """
+        X, kind = self._rows(X, "predict_proba")
+        return kind(self._log_proba(X).exp())
+
+    def decision_function(self, X):
+        """Scores whose order is that of the probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+
+        Returns
+        -------
+        scores : array of shape (n_samples,) or (n_samples, n_classes)
+            Two classes: log odds of the second class. More: log probabilities, whose
+            largest belongs to `predict`.
+        """
+        X, kind = self._rows(X, "decision_function")
+        log_p = self._log_proba(X)
+        return kind(log_p[:, 1] - log_p[:, 0] if self.n_classes_ == 2 else log_p)
+
+    def loo_predict_proba(self):
+        """Class probabilities of each training row, from all other rows.
+
+        Closed form, at the fitted hyperparameters: nothing is fitted again. Exact
+        cavities of EP; for Laplace and VI the same with their Gaussian sites.
+
+        Returns
+        -------
+        p : array of shape (n_train, n_classes)
+            Rows as in ``fit``, less those of zero weight. Of a row of weight w >= 1
+            one copy is left out, of a smaller weight all.
+        """
+        check_is_fitted(self)
+        log_p = self._tilted_to_weights(self.base_estimator_.loo_log_proba())
+        return as_numpy(log_p.exp())
+
+    def latent_mean_and_variance(self, X):
+        """Mean and variance of the latent function.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+
+        Returns
+        -------
+        latent_mean, latent_var : arrays of shape (n_samples,), or \
+                (n_samples, n_classes) for ``multi_class="softmax"``
+
+        Raises
+        ------
+        ValueError
+            For several classes by several binary problems, as in scikit-learn: there
+            is no one latent function. `predict_latent` has those of all problems.
+        """
+        check_is_fitted(self)
+        if self.n_classes_ > 2 and not self._is_softmax():
+            raise ValueError(
+                "Returning the mean and variance of the latent function f is only "
+                "supported for binary classification and for multi_class='softmax', "
+                f"received {self.n_classes_} classes with multi_class="
+                f"{self.multi_class!r}. predict_latent(X, return_std=True) returns "
+                "those of all binary problems."
+            )
+        X, kind = self._rows(X, "latent_mean_and_variance")
+        mean, variance = self.base_estimator_.latent_moments(X)
+        return kind(mean), kind(variance)
+
+    def predict_latent(self, X, return_std=False, return_cov=False):
+        """The latent functions at X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+        return_std : bool, default=False
+            Whether the standard deviation is returned, too.
+        return_cov : bool, default=False
+            Whether the covariance between rows is returned, too. Not both.
+
+        Returns
+        -------
+        mean : array of shape (n_samples,) or (n_samples, n_latent)
+            Two classes have one latent function; ``one_vs_rest`` and ``softmax`` one
+            for each class, ``one_vs_one`` one for each pair, in the order (0, 1),
+            (0, 2), ..., (1, 2), ...
+        std : array of the shape of mean, optional
+        cov : array of shape (n_samples, n_samples) or \
+                (n_samples, n_samples, n_latent), optional
+
+        Raises
+        ------
+        RuntimeError
+            If both `return_std` and `return_cov` are set.
+        """
+        if return_std and return_cov:
+            raise RuntimeError(
+                "At most one of return_std or return_cov can be requested."
+            )
+        X, kind = self._rows(X, "predict_latent")
+        if return_cov:
+            return tuple(kind(part) for part in self.base_estimator_.latent_joint(X))
+        mean, variance = self.base_estimator_.latent_moments(X)
+        return (kind(mean), kind(variance.sqrt())) if return_std else kind(mean)
+
+    def sample_latent(self, X, n_samples=1, random_state=0):
+        """Draw latent functions from the posterior and evaluate them at X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples_X, n_features), or list of object
+        n_samples : int, default=1
+            Number of draws.
+        random_state : int, RandomState instance or None, default=0
+            The default draws the same functions in every call.
+
+        Returns
+        -------
+        f_samples : array of shape (n_samples_X, n_samples) or \
+                (n_samples_X, n_latent, n_samples)
+            For ``softmax`` the functions of the classes are drawn jointly.
+        """
+        rng = check_random_state(random_state)
+        X, kind = self._rows(X, "sample_latent")
+        if self._is_softmax():
+            return kind(self.base_estimator_.sample_latent(X, n_samples, rng))
+        mean, cov = map(as_numpy, self.base_estimator_.latent_joint(X))
+        if mean.ndim == 1:
+            return kind(rng.multivariate_normal(mean, cov, n_samples).T)
+        draws = [
+            rng.multivariate_normal(mean[:, p], cov[..., p], n_samples).T
+            for p in range(mean.shape[1])
+        ]
+        return kind(np.stack(draws, axis=1))
+
+    def log_marginal_likelihood(
+        self, theta=None, eval_gradient=False, clone_kernel=True
+    ):
+        """Approximate log marginal likelihood of the training data at theta.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_kernel_params,), default=None
+            Logarithms of the free hyperparameters. None returns the value found in
+            `fit`. For several binary problems one theta for all of them, or that of
+            the compound `kernel_`.
+        eval_gradient : bool, default=False
+            Whether the gradient with respect to theta is returned, too.
+        clone_kernel : bool, default=True
+            If False, `kernel_` takes on theta.
+
+        Returns
+        -------
+        log_likelihood : float
+            Laplace's or EP's approximation, or the lower bound of VI. Of
+            ``one_vs_rest`` and ``one_vs_one`` the mean over the binary problems.
+        log_likelihood_gradient : ndarray of shape (n_kernel_params,), optional
+            Only if `eval_gradient`.
+
+        Raises
+        ------
+        ValueError
+            If the gradient is asked for without theta, or theta has the wrong length.
+        """
+        check_is_fitted(self)
+        if theta is None and not eval_gradient:
+            return self.log_marginal_likelihood_value_
+        theta = None if theta is None else as_numpy(theta)
+        return self.base_estimator_.log_marginal_likelihood(
+            theta, eval_gradient, clone_kernel
+        )
+
+    def score(self, X, y, sample_weight=None):
+        """Mean accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        y_pred = as_numpy(self.predict(X))
+        return accuracy_score(
+            as_numpy(y), y_pred, sample_weight=as_numpy(sample_weight)
+        )
+
+    def _rows(self, X, method):
+        """Validated new rows, and their kind of array, which must be that of `fit`."""
+        check_is_fitted(self)
+        check_same_kind(X, self._no_rows, f"{type(self).__name__}.{method}()")
+        return self._validate_rows(X, method)
+
+    def _log_proba(self, X):
+        return self._tilted_to_weights(self.base_estimator_.log_proba(X))
+
+    def _tilted_to_weights(self, log_p):
+        """log_p (m, C), where class weights break ties; see `TIE_BREAK`."""
+        if self._tie_break is None:
+            return log_p
+        return torch.log_softmax(log_p + torch.as_tensor(self._tie_break).to(log_p), 1)

@@ -1,0 +1,88 @@
+"""Binary labels: p(y | f)^weight for y = -1 or 1, with a logit or probit link."""
+
+import math
+
+import torch
+
+from .links import LINKS
+from .quadrature import gaussian_nodes, standard_deviation
+from .tilted import Tilted, log_average, tilted
+
+BELOW_LOG_HALF = math.nextafter(math.log(0.5), -1.0)
+
+
+class Bernoulli:
+    """The likelihood of n labels, each raised to its weight.
+
+    Parameters
+    ----------
+    link : {"logit", "probit"}
+    y : tensor (n,)
+        -1 or 1.
+    weight : tensor (n,), default=None
+        Positive. None means 1.
+
+    Attributes
+    ----------
+    copies : tensor (n,) or None
+        How many equal terms EP counts, one of which a cavity leaves out: the weight
+        where it is at least 1. A smaller weight is one term p^weight. Both agree
+        with repeated rows at integers and with each other at 1.
+    """
+
+    def __init__(self, link, y, weight=None):
+        self.link, self.y, self.weight = LINKS[link], y, weight
+        self.copies = self.power = None
+        if weight is not None:
+            self.copies = weight.clamp(min=1)
+            if (weight < 1).any():
+                self.power = weight.clamp(max=1)
+
+    def log_p(self, f):
+        """weight * log p(y | f), for every entry (n,)."""
+        return self._weighted(self.link.log_p(self.y * f))
+
+    def derivatives(self, f):
+        """First, second and third derivative of `log_p` in f: three tensors (n,)."""
+        d1, d2, d3 = self.link.derivatives(self.y * f)
+        odd = self._weighted(self.y)
+        return odd * d1, self._weighted(d2), odd * d3
+
+    def tilted(self, m, v):
+        """Moments of N(f | m, v) p(y | f) for one of the copies."""
+        log_z, slope, bend, shrinkage = tilted(self.link, self.y * m, v, self.power)
+        return Tilted(log_z, self.y * slope, bend, shrinkage)
+
+    def expectations(self, m, v):
+        """E log p, E d log p / df, E d2 log p / df2 under N(f | m, v), weighted."""
+        m = self.y * m
+        sd = standard_deviation(v)
+        f, w = gaussian_nodes(m, sd, self.link.bends)
+        d1, d2, _ = self.link.derivatives(f)
+        values = [(w * x).sum(dim=1) for x in (self.link.log_p(f), d1, d2)]
+        return (
+            self._weighted(values[0]),
+            self._weighted(self.y) * values[1],
+            self._weighted(values[2]),
+        )
+
+    def _weighted(self, x):
+        return x if self.weight is None else self.weight * x
+
+
+def class_log_probabilities(link, m, v):
+    """log p(y = -1) and log p(y = 1) for latent values N(m, v): tensor (n, 2).
+
+    The less likely class is integrated and the other is its complement, so the two
+    sum to 1 and the order of the probabilities is the sign of m.
+    """
+    link = LINKS[link]
+    rare = log_average(link, -m.abs(), v)
+    # Never a tie, by round-off or at m = 0, where the first class wins: argmax, sign
+    # of m and comparison with 1/2 say the same.
+    rare = rare.clamp(max=BELOW_LOG_HALF)
+    common = torch.log1p(-rare.exp())
+    positive = m > 0
+    return torch.stack(
+        [torch.where(positive, rare, common), torch.where(positive, common, rare)], 1
+    )

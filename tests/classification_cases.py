@@ -1,0 +1,86 @@
+"""Problems, reference values and slow oracles that the classification tests share."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
+
+from sklearn_torchgp._covariance import Covariance
+from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._linalg.cholesky import symmetrize_
+
+REFERENCE = json.loads(
+    (Path(__file__).parent / "data" / "classification.json").read_text()
+)
+LINKS = ("logit", "probit")
+# Our name of a method, and its name in the reference file.
+REFERENCE_NAMES = {"laplace": "laplace", "ep": "ep", "vi": "vi_full"}
+
+
+def kernel_of(setting):
+    """The scikit-learn kernel of a reference setting."""
+    length_scale = setting["lengthscale"]
+    radial = {
+        "rbf": RBF(length_scale),
+        "matern32": Matern(length_scale, nu=1.5),
+        "matern52": Matern(length_scale, nu=2.5),
+    }
+    return ConstantKernel(setting["variance"]) * radial[setting["kernel"]]
+
+
+def covariance_of(kernel, X, dtype=torch.float64):
+    return Covariance(kernel, np.asarray(X), dtype=dtype, device=torch.device("cpu"))
+
+
+def gram_of(kernel, X, theta=None, dtype=torch.float64):
+    """K, both triangles, and its pullback."""
+    K, pullback = covariance_of(kernel, X, dtype).gram(theta)
+    return symmetrize_(K), pullback
+
+
+def tensor(values):
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def settings():
+    """(id, problem, setting) of all binary reference settings."""
+    for name, problem in REFERENCE["binary"].items():
+        for setting in problem["settings"]:
+            label = f"{name}-{setting['kernel']}-{setting['variance']:g}"
+            yield label, problem, setting
+
+
+def central_differences(function, theta, step=1e-4):
+    """Gradient of a scalar function by fourth-order central differences."""
+    theta = np.asarray(theta, dtype=float)
+    gradient = []
+    for e in np.eye(len(theta)) * step:
+        near = function(theta + e) - function(theta - e)
+        far = function(theta + 2 * e) - function(theta - 2 * e)
+        gradient.append((8 * near - far) / (12 * step))
+    return np.array(gradient)
+
+
+def check_gradient(inference, likelihood, kernel, X, *, rtol, **options):
+    """The pullback of a method's derivative against differences of its evidence."""
+    method = METHODS[inference]
+
+    def lml(theta):
+        K, _ = gram_of(kernel, X, theta)
+        return method(K, likelihood, **options).lml
+
+    K, pullback = gram_of(kernel, X)
+    gradient = pullback(method(K, likelihood, **options).derivative())
+    expected = central_differences(lml, kernel.theta)
+    np.testing.assert_allclose(gradient, expected, rtol=rtol, atol=rtol)
+
+
+def two_moons(n, seed=0, noise=0.4):
+    """X (n, 2), and labels -1, 1 with some overlap."""
+    rng = np.random.RandomState(seed)
+    y = rng.choice([-1.0, 1.0], size=n)
+    angle = rng.uniform(0, np.pi, n)
+    X = np.c_[np.cos(angle) * y + 0.5 * y, np.sin(angle) * y]
+    return X + noise * rng.randn(n, 2), y
