@@ -55,6 +55,7 @@ class LeaveOneOut:
         -------
         y_mean : array of shape (n_samples,) or (n_samples, n_targets)
         y_std : array of the shape of y_mean, optional
+            Infinite, and y_mean NaN, for a row without which a trend is undetermined.
 
         Raises
         ------
