@@ -1,20 +1,19 @@
-"""What `fit` maximises, and leave-one-out: functions of theta and the training data."""
+"""What `fit` maximises: functions of theta and the training data."""
 
 import functools
 from dataclasses import replace
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 
 from ._inference.evidence import evidence
 from ._inference.exact import rounding_jitter
-from ._inference.loo import leave_one_out, loo_log_density
+from ._inference.loo import loo_log_density
 from ._inference.mixed import evidence as mixed_evidence
 from ._inference.observations import Observations
 from ._metadata import distinct_rows
 from ._optimize import growing_subsets
-from ._tensors import ArrayKind, as_numpy
+from ._tensors import as_numpy
 from ._threads import one_blas_thread
 from .exceptions import NotPositiveDefiniteError
 
@@ -239,34 +238,6 @@ class Criteria:
             return self.log_marginal_likelihood_value_
         return self._evaluate("lml", theta, eval_gradient, clone_kernel)
 
-    def loo_log_predictive_density(self, theta=None, eval_gradient=False):
-        """Sum of the log densities of the training targets, each left out in turn.
-
-        The objective "loo" (GPML 5.11): in the units of y_train_, each row predicted
-        from all others as in `loo_predict`; under weights, each copy of a row counts.
-
-        Parameters
-        ----------
-        theta : array-like of shape (n_kernel_params,), default=None
-            Logarithms of the free hyperparameters. None: those of `kernel_`.
-        eval_gradient : bool, default=False
-            Whether the gradient with respect to theta is returned, too.
-
-        Returns
-        -------
-        value : numpy.float64
-            -inf where the covariance is not positive definite.
-        gradient : ndarray of shape (n_kernel_params,), optional
-
-        Raises
-        ------
-        ValueError
-            If theta has the wrong length.
-        """
-        check_is_fitted(self, "X_train_")
-        theta = self.kernel_.theta if theta is None else theta
-        return self._evaluate("loo", theta, eval_gradient)
-
     def _evaluate(self, criterion, theta, eval_gradient, clone_kernel=True):
         theta = np.asarray(as_numpy(theta), dtype=np.float64)
         n_dims = self.kernel_.n_dims
@@ -279,46 +250,6 @@ class Criteria:
             self.kernel_.theta = theta
         data = self._data(self._device_for(self.X_train_.shape[0]))
         return self._criterion(*data, criterion)(theta, eval_gradient)
-
-    def loo_predict(self, return_std=False):
-        """Predict each training row from all other rows, in closed form.
-
-        Equal to n fits without one row each, at the hyperparameters, the scale of y
-        and (where `mean` is a regressor) the trend found on all rows; costs one matrix
-        inverse. A row is left out with all the copies its weight stands for; rows of
-        weight zero were no training rows.
-
-        Parameters
-        ----------
-        return_std : bool, default=False
-            Whether the standard deviation of the left-out *noisy* observation is
-            returned, too: White part, `alpha` and known noise are in it.
-
-        Returns
-        -------
-        y_mean : array of shape (n_samples,) or (n_samples, n_targets)
-        y_std : array of the shape of y_mean, optional
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before `fit`.
-
-        Notes
-        -----
-        Equation 5.12 of Rasmussen and Williams (2006).
-        """
-        check_is_fitted(self, "X_train_")
-        device = self._device_for(self.X_train_.shape[0], fitted=True)
-        covariance, observations = self._data(device)
-        own = self._own_noise(covariance, observations)
-        mean, variance = leave_one_out(observations, self._posterior(device), own)
-        X, kind = as_numpy(self.X_train_), ArrayKind(self.X_train_)
-        moments = self._in_units_of_y(mean, variance.expand_as(mean), X)
-        mean, variance = self._moments_of_y(*moments)
-        if not return_std:
-            return self._shown(mean, X, kind)
-        return self._shown(mean, X, kind), self._shown(variance.sqrt_(), X, kind)
 
 
 def _is_table(X):

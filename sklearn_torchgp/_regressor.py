@@ -14,6 +14,7 @@ from ._base import GPEstimator
 from ._criteria import CRITERIA, Criteria
 from ._inference.evidence import evidence
 from ._inference.exact import JITTER_LADDER, fit_with_jitter
+from ._leave_one_out import LeaveOneOut
 from ._metadata import Rows
 from ._optimize import OPTIMIZERS
 from ._outputs import Outputs
@@ -30,6 +31,7 @@ class TorchGPRegressor(
     Targets,
     Updates,
     Criteria,
+    LeaveOneOut,
     Outputs,
     Paths,
     Predictor,

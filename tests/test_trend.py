@@ -233,6 +233,16 @@ def test_partial_fit_is_a_refit(mean, y):
     )
 
 
+def test_leaving_out_a_row_that_the_trend_needs():
+    rows = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.5], [0.0, 1.0], [7.0, 0.2]])
+    rows[:, 1] = [0, 0, 0, 1, 0]  # the fourth alone tells the second coefficient
+    mean, std = fixed().fit(rows, Y[:5]).loo_predict(return_std=True)
+    needed = np.arange(5) == 3
+    assert np.isnan(mean[needed]).all()
+    assert np.isinf(std[needed]).all()
+    assert np.isfinite([mean[~needed], std[~needed]]).all()
+
+
 class TestRegressor:
     @pytest.mark.parametrize("y", [Y, Y2], ids=["one", "two"])
     @pytest.mark.parametrize("normalize_y", [False, True])

@@ -38,12 +38,18 @@ def leave_one_out(observations, posterior, own=0.0):
         precision_(one.with_copied_factor()).diagonal() for one in posterior.factors()
     ]
     p = torch.stack(diagonals, dim=1)
+    if posterior.trend is not None:
+        # Without a row that alone determines a coefficient (P_ii = 0, but for round-off
+        # on the scale of 1 / K_ii) the others say nothing: mean NaN, variance infinite.
+        K_ii = [one.L.tril().square().sum(1) for one in posterior.factors()]
+        p = torch.where(p * torch.stack(K_ii, dim=1) > 1e-10, p, 0.0)
     variance = 1 / p
     if observations.weight is not None:
         parts = observations.factors()
         noise = torch.stack([part.noise + own for part in parts], dim=1)
         variance = variance + noise * (1 - 1 / observations.weight)[:, None]
-    return observations.y - posterior.alpha / p, variance
+    mean = observations.y - posterior.alpha / p
+    return torch.where(p > 0, mean, math.nan), variance
 
 
 def loo_log_density(K, observations, nugget=0.0):
