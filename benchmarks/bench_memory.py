@@ -27,7 +27,7 @@ def main():
     n, d = (1500 if args.quick else 3000), 10
     rows = []
     for name in (OURS, SKLEARN):
-        peak = peak_memory(SETUP.format(warm=100, n=n, d=d, name=name), WORK)
+        peak = peak_memory(SETUP.format(warm=700, n=n, d=d, name=name), WORK)
         row = {
             "case": {"n": n, "d": d},
             "contender": name,

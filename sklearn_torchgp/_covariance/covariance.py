@@ -84,7 +84,8 @@ class Covariance:
         n = points.n
         if out is None:
             out = torch.empty(n, n, dtype=points.dtype, device=points.device)
-        if self._few is not None:
+        # theta=None is asked for once, after a fit: not worth all pairs' differences.
+        if theta is not None and self._few is not None:
             return self._few.gram(theta, out)
         at = self._at(theta)
         blocks = self._blocks()

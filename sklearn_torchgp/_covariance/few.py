@@ -78,9 +78,7 @@ class Parameter:
     value: np.ndarray | float
 
     def at(self, values):
-        if values is None or self.place is None:
-            return self.value
-        return values[self.place]
+        return self.value if self.place is None else values[self.place]
 
 
 @dataclass
@@ -110,7 +108,7 @@ def _terms(kernel, start):
         if kind is kernels.Sum:
             return first + second, stop
         return [a * b for a in first for b in second], stop
-    if kind not in _LEAVES or len(kernel.hyperparameters) != 1:
+    if kind not in _LEAVES:
         return None, start
     (hyper,) = kernel.hyperparameters
     stop = start if hyper.fixed else start + hyper.n_elements
@@ -144,7 +142,7 @@ class FewRows:
 
     def gram(self, theta, out):
         """Fill out (n, n); returns what `Covariance.gram` does."""
-        values = None if theta is None else np.exp(theta)
+        values = np.exp(theta)
         K = out.numpy().reshape(-1)
         noise, fresh, kept = 0.0, True, []
         for term in self.terms:
