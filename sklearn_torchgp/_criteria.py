@@ -11,7 +11,7 @@ from ._inference.exact import rounding_jitter
 from ._inference.loo import loo_log_density
 from ._inference.mixed import evidence as mixed_evidence
 from ._inference.observations import Observations
-from ._metadata import distinct_rows
+from ._metadata import distinct_rows, is_table
 from ._optimize import growing_subsets
 from ._tensors import as_numpy
 from ._threads import one_blas_thread
@@ -159,7 +159,7 @@ class Criteria:
         """
         X = as_numpy(self.X_train_)
         covariance, observations = self._data(device)
-        if not covariance.tells_noise or not _is_table(X):
+        if not covariance.tells_noise or not is_table(X):
             return covariance, observations
         columns = [as_numpy(observations.y)]
         if isinstance(observations.noise, torch.Tensor):
@@ -250,7 +250,3 @@ class Criteria:
             self.kernel_.theta = theta
         data = self._data(self._device_for(self.X_train_.shape[0]))
         return self._criterion(*data, criterion)(theta, eval_gradient)
-
-
-def _is_table(X):
-    return isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiub"

@@ -15,7 +15,7 @@ from ._criteria import CRITERIA, Criteria
 from ._inference.evidence import evidence
 from ._inference.exact import JITTER_LADDER, fit_with_jitter
 from ._leave_one_out import LeaveOneOut
-from ._metadata import Rows
+from ._metadata import Rows, is_table
 from ._optimize import OPTIMIZERS
 from ._outputs import Outputs
 from ._paths import Paths
@@ -103,7 +103,8 @@ class TorchGPRegressor(
         the precision of X. In float32
         the diagonal of the covariance is enlarged by a factor 1 + eps (n + 50)
         (n = 1000: 1.3e-4), without which float32 cannot factor it; `jitter_` says
-        how much that is. "mixed" optimises the hyperparameters on a float32 factor
+        how much that is. Rows equal in X, y and noise are there kept once, with their
+        number as weight. "mixed" optimises the hyperparameters on a float32 factor
         with weights refined to float64, and then factors once in float64. Against
         float64 the likelihood is off by some 1e-7 of itself where the noise is 1e-3
         of the amplitude or more; where the covariance is too ill-conditioned it raises
@@ -267,6 +268,8 @@ class TorchGPRegressor(
             self._check_alpha(len(y))
             self._check_n_targets(y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
+            if self.dtype == "float32" and self._knows_copies(kernel, rows.X):
+                rows = rows.merged(as_numpy(self.alpha))
             self._rows_kept = rows.kept
             self._fit_targets(rows, kind)
             copy = np.copy if self.copy_X_train else np.asarray
@@ -300,6 +303,11 @@ class TorchGPRegressor(
                 "The 'dtype' parameter is 'mixed', which goes with objective='lml' "
                 "only. Use dtype='float64' for objective='loo'."
             )
+
+    def _knows_copies(self, kernel, X):
+        """Whether equal rows may be counted: numbers, and a kernel that tells noise."""
+        cpu = torch.device("cpu")
+        return is_table(X) and self._covariance(kernel, X[:1], cpu).tells_noise
 
     def _set_rows(self, rows, kind):
         """The training data in the caller's kind of array; `rows.y` is normalised."""

@@ -269,3 +269,25 @@ def test_tensors(dtype):
 @pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_scikit_learn_checks(check):
     getattr(estimator_checks, check)("TorchGPRegressor", TorchGPRegressor())
+
+
+@pytest.mark.parametrize("alpha", [1e-3, "rows"])
+def test_in_float32_weights_and_repetition_are_one_computation(alpha):
+    rng = np.random.RandomState(0)
+    X, y = rng.rand(20, 2), rng.randn(20)
+    weight = rng.randint(0, 4, 20)
+    noise = rng.choice([1e-3, 1e-2], 20) if alpha == "rows" else np.full(20, alpha)
+    shuffled = rng.permutation(np.repeat(np.arange(20), weight))
+    single = alpha != "rows"
+    options = {"kernel": 1.0 * RBF() + WhiteKernel(0.1), "dtype": "float32"}
+    weighted = TorchGPRegressor(alpha=alpha if single else noise, **options)
+    weighted.fit(X, y, sample_weight=weight)
+    repeated = TorchGPRegressor(alpha=alpha if single else noise[shuffled], **options)
+    repeated.fit(X[shuffled], y[shuffled])
+    for found, expected in zip(
+        weighted.predict(X, return_std=True),
+        repeated.predict(X, return_std=True),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert weighted.X_train_.shape == repeated.X_train_.shape == ((weight > 0).sum(), 2)
