@@ -105,9 +105,9 @@ class TorchGPRegressor(
         (n = 1000: 1.3e-4), without which float32 cannot factor it; `jitter_` says
         how much that is. Rows equal in X, y and noise are there kept once, with their
         number as weight. "mixed" optimises the hyperparameters on a float32 factor
-        with weights refined to float64, and then factors once in float64. Against
-        float64 the likelihood is off by some 1e-7 of itself where the noise is 1e-3
-        of the amplitude or more; where the covariance is too ill-conditioned it raises
+        with weights refined to float64, and then factors once in float64. Its error
+        grows with the condition number (``benchmarks/bench_dtype.py`` measures it);
+        where that is too large it raises
         :class:`~sklearn_torchgp.exceptions.ConditioningError`.
     n_jobs : int, default=None
         Starts that run side by side, through joblib: None means 1 unless in a

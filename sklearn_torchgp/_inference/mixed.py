@@ -3,10 +3,9 @@
 The factor and the inverse, n^3 flop, are float32; K, its products with the weights and
 the derivative's elementwise part stay float64. So are alpha, to 1e-10, and with it the
 quadratic term of the evidence; log det K and K^-1 keep float32's error, which grows
-with the condition number. Against float64 (n = 2000, d = 8, noise 0.1 ... 0.001 of the
-amplitude) the evidence was wrong by 3e-8 ... 2e-6 of itself and the gradient by
-1e-5 ... 4e-3 of its largest entry. Where the refinement contracts by less than
-`CONTRACTION` a step float32 does not know K^-1, and the method refuses.
+with the condition number (``benchmarks/bench_dtype.py`` measures it). Where the
+refinement contracts by less than `CONTRACTION` a step float32 does not know K^-1, and
+the method refuses.
 """
 
 import math
