@@ -132,6 +132,17 @@ class GPEstimator:
         warn_at_bounds(self.kernel_)
         return np.float64(winner.value)
 
+    def _checked_theta(self, theta):
+        """theta as float64 of the length that kernel_ has; else ValueError."""
+        theta = np.asarray(as_numpy(theta), dtype=np.float64)
+        n_dims = self.kernel_.n_dims
+        if theta.shape != (n_dims,):
+            raise ValueError(
+                "theta has not the correct number of entries. Should be "
+                f"{n_dims}; given are {theta.size} (shape {theta.shape})."
+            )
+        return theta
+
     def _constrained_optimization(self, obj_func, initial_theta, bounds):
         """Minimise obj_func from initial_theta; returns (theta, value).
 

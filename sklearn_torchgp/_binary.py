@@ -160,12 +160,7 @@ class LatentGP(GPEstimator, BaseEstimator):
             if eval_gradient:
                 raise ValueError("Gradient can only be evaluated for theta!=None")
             return self.log_marginal_likelihood_value_
-        theta = np.asarray(as_numpy(theta), dtype=np.float64)
-        if theta.shape != (self.kernel_.n_dims,):
-            raise ValueError(
-                "theta has not the correct number of entries. Should be "
-                f"{self.kernel_.n_dims}; given are {theta.size} (shape {theta.shape})."
-            )
+        theta = self._checked_theta(theta)
         if not clone_kernel:
             self.kernel_.theta = theta
         device = self._device_for(len(self.y_train_))

@@ -11,10 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import GPEstimator
 from ._binary import BinaryGP
+from ._metadata import check_weights
 from ._multiclass import OneVsOne, OneVsRest
 from ._softmax import SoftmaxGP
 from ._tensors import ArrayKind, as_numpy, check_same_kind, resolve_device
-from ._weights import TIE_BREAK, checked_weights, class_factors
+from ._weights import TIE_BREAK, class_factors
 
 _CHOICES = {
     "multi_class": ("one_vs_rest", "one_vs_one", "softmax"),
@@ -134,7 +135,7 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
         self._no_rows = kind(np.empty(0))
         check_classification_targets(y)
         resolve_device(self.device, len(y))
-        weight = checked_weights(sample_weight, len(y))
+        weight = check_weights(sample_weight, len(y))
         if weight is not None and not weight.all():
             rows = np.flatnonzero(weight)
             X = X[rows] if isinstance(X, np.ndarray) else [X[i] for i in rows]

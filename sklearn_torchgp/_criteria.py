@@ -239,13 +239,7 @@ class Criteria:
         return self._evaluate("lml", theta, eval_gradient, clone_kernel)
 
     def _evaluate(self, criterion, theta, eval_gradient, clone_kernel=True):
-        theta = np.asarray(as_numpy(theta), dtype=np.float64)
-        n_dims = self.kernel_.n_dims
-        if theta.shape != (n_dims,):
-            raise ValueError(
-                "theta has not the correct number of entries. Should be "
-                f"{n_dims}; given are {theta.size} (shape {theta.shape})."
-            )
+        theta = self._checked_theta(theta)
         if not clone_kernel:
             self.kernel_.theta = theta
         data = self._data(self._device_for(self.X_train_.shape[0]))

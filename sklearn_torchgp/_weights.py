@@ -1,50 +1,10 @@
-"""Sample and class weights, checked before work begins."""
+"""Class weights, checked before work begins."""
 
 import numpy as np
-from sklearn.utils import check_array
-
-from ._tensors import as_numpy
 
 # With class weights, log probabilities are shifted by this times the log weight: where
 # the data say nothing all classes are equally likely, and the heavier ones shall win.
 TIE_BREAK = 1e-5
-
-
-def checked_weights(sample_weight, n_samples):
-    """sample_weight as float64 (n_samples,), or None for weights of 1.
-
-    Raises
-    ------
-    ValueError
-        For a wrong shape, negative or non-finite weights, or weights that are all 0.
-    """
-    if sample_weight is None:
-        return None
-    weight = check_array(
-        as_numpy(sample_weight),
-        dtype=np.float64,
-        ensure_2d=False,
-        copy=True,
-        input_name="sample_weight",
-    )
-    if weight.ndim == 0:
-        weight = np.full(n_samples, weight)
-    if weight.shape != (n_samples,):
-        raise ValueError(
-            f"sample_weight has shape {weight.shape}, but X has {n_samples} rows; it "
-            f"must be one number for each row, of shape ({n_samples},)."
-        )
-    if (weight < 0).any():
-        raise ValueError(
-            f"sample_weight must not be negative; got {weight.min()!r} in row "
-            f"{weight.argmin()}. A weight of 0 leaves the row out."
-        )
-    if not weight.any():
-        raise ValueError(
-            "sample_weight is zero in all rows, which leaves nothing to fit; at least "
-            "two classes need a positive weight."
-        )
-    return weight
 
 
 def class_factors(class_weight, classes, codes, weight):
