@@ -109,7 +109,7 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
     >>> round(gpc.score(X, y), 3)
     0.987
     >>> gpc.predict_proba(X[:1]).round(2)
-    array([[0.81, 0.03, 0.16]])
+    array([[0.8 , 0.03, 0.16]])
     """
 
     _parameter_constraints: dict = {
