@@ -1,8 +1,8 @@
 """Do the classifiers reach published errors, and are their probabilities calibrated?
 
 Three parts. Ten-fold error and information beside Kuss and Rasmussen (2005), "Assessing
-approximate inference for binary Gaussian process classification", table 1 (isotropic
-RBF, probit; information in bits above the class-frequency model). The evidence of USPS 3
+approximate inference for binary Gaussian process classification" (isotropic RBF,
+probit; information in bits above the class-frequency model). The evidence of USPS 3
 against 5 at the hyperparameters of the GPML toolbox's documentation, on smoothed digits
 and a split of our own. Error, log loss and expected calibration error (15 bins) of each
 inference and of scikit-learn.
@@ -81,7 +81,7 @@ def out_of_fold(model, X, y, folds):
 
 def scores(p, y):
     """Error in percent, log loss in nats, information in bits, calibration error."""
-    classes, codes = np.unique(y, return_inverse=True)
+    codes = np.unique(y, return_inverse=True)[1]
     own = np.clip(p[np.arange(len(y)), codes], 1e-12, 1)
     frequency = np.bincount(codes) / len(y)
     entropy = -(frequency * np.log2(frequency)).sum()

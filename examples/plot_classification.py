@@ -6,6 +6,9 @@ variational inference: where they agree, and how sure they are. Below, three cla
 one joint softmax model.
 """
 
+import matplotlib
+
+matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import make_blobs, make_moons
@@ -20,7 +23,7 @@ kernel = 10.0 * RBF(1.0)
 
 grid = np.linspace(-2.5, 3.5, 120)
 rows = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
-fig, axes = plt.subplots(2, 3, figsize=(12, 7.5), sharex=True, sharey=True)
+fig, axes = plt.subplots(2, 3, figsize=(13, 7.5), sharex=True, sharey=True)
 
 
 def show(ax, values, X, y, title, **style):
@@ -34,8 +37,8 @@ for ax, inference in zip(axes[0], ("laplace", "ep", "vi"), strict=True):
     model = TorchGPClassifier(kernel, inference=inference).fit(X, y)
     loo = model.loo_predict_proba()[np.arange(len(y)), y]
     title = (
-        f"{inference}: evidence {model.log_marginal_likelihood():.1f}, "
-        f"leave-one-out {np.log(loo).sum():.1f}"
+        f"{inference}: log evidence {model.log_marginal_likelihood():.1f}\n"
+        f"log leave-one-out probability {np.log(loo).sum():.1f}"
     )
     p = model.predict_proba(rows)[:, 1]
     image = show(ax, p, X, y, title, vmin=0, vmax=1, cmap="coolwarm")
