@@ -25,7 +25,93 @@ _CHOICES = {
 
 
 class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
-    """DOC"""
+    """Gaussian-process classification on PyTorch linear algebra, CPU or GPU.
+
+    A drop-in for :class:`sklearn.gaussian_process.GaussianProcessClassifier`: same
+    parameters, same attributes, by default the same numbers; with more methods of
+    inference, a joint model of several classes, and weights.
+
+    Parameters
+    ----------
+    kernel : scikit-learn kernel, default=None
+        The covariance function of the latent functions. None means ``1.0 * RBF(1.0)``,
+        not optimised.
+    optimizer : "fmin_l_bfgs_b", callable or None, default="fmin_l_bfgs_b"
+        Maximiser of the (approximate) log marginal likelihood, as in
+        :class:`TorchGPRegressor`. None keeps the kernel as it is.
+    n_restarts_optimizer : int, default=0
+        Further starts, drawn log-uniformly within the kernel's bounds.
+    max_iter_predict : int, default=100
+        Most iterations of inference at one set of hyperparameters: Newton steps of
+        Laplace, factorisations of EP and VI.
+    warm_start : bool, default=False
+        Whether inference starts from the solution of the last call. (Within one `fit`
+        it always does; the solution is the same.)
+    copy_X_train : bool, default=True
+        Whether the training rows are copied or only referred to.
+    random_state : int, RandomState instance or None, default=None
+        Draws the starts.
+    multi_class : {"one_vs_rest", "one_vs_one", "softmax"}, default="one_vs_rest"
+        What to do with more than two classes. "one_vs_rest": a binary problem for each
+        class; "one_vs_one": one for each pair, probabilities by pairwise coupling;
+        "softmax": one joint problem with a latent function for each class and one
+        kernel for all, with ``inference="laplace"`` and ``link="logit"`` only.
+    n_jobs : int, default=None
+        Processes that share the binary problems. None means 1.
+    inference : {"laplace", "ep", "vi"}, default="laplace"
+        "laplace": Gaussian at the mode, the fastest. "ep": expectation propagation,
+        the most accurate evidence and probabilities. "vi": the best Gaussian in
+        KL(q, posterior), with a lower bound for evidence.
+    link : {"logit", "probit"}, default="logit"
+        p(y = 1 | f): logistic, or normal distribution function.
+    class_weight : dict {label: weight}, "balanced" or None, default=None
+        Positive; multiplies `sample_weight`. "balanced": inversely proportional to the
+        weighted frequency of the class. Where the data say nothing, the heavier class
+        wins: log probabilities are raised by 1e-5 times the log weight.
+    device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
+        Where the linear algebra runs. "auto" takes the GPU if there is one and the
+        training set is large enough to gain from it.
+    dtype : {"float64", "float32"}, default="float64"
+        Precision of the linear algebra; answers are float64.
+
+    Attributes
+    ----------
+    classes_ : array of shape (n_classes,)
+    n_classes_ : int
+    kernel_ : kernel
+        With optimised hyperparameters; for several binary problems a CompoundKernel of
+        theirs.
+    base_estimator_ : BinaryGP, OneVsRest, OneVsOne or SoftmaxGP
+        The fitted problem or problems, with what prediction needs.
+    log_marginal_likelihood_value_ : float
+        At ``kernel_.theta``; the mean over several binary problems.
+    optimizer_results_ : list of Bunch
+        One record for each start of each problem, as in :class:`TorchGPRegressor`.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had string column names.
+
+    Notes
+    -----
+    Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006): algorithms
+    3.1, 3.2 and 5.1 (Laplace), 3.3 and 3.4 (softmax, with the determinant term that the
+    listing drops), 3.5, 3.6 and 5.2 (EP, all sites at once). Probabilities are averages
+    over the latent posterior by quadrature; `predict` is always the first of the most
+    probable classes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.gaussian_process.kernels import RBF
+    >>> from sklearn_torchgp import TorchGPClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> gpc = TorchGPClassifier(1.0 * RBF(1.0), multi_class="softmax").fit(X, y)
+    >>> round(gpc.score(X, y), 3)
+    0.987
+    >>> gpc.predict_proba(X[:1]).round(2)
+    array([[0.8 , 0.03, 0.16]])
+    """
 
     _parameter_constraints: dict = {
         **GaussianProcessClassifier._parameter_constraints,

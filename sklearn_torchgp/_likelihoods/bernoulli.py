@@ -78,8 +78,8 @@ def class_log_probabilities(link, m, v):
     """
     link = LINKS[link]
     rare = log_average(link, -m.abs(), v)
-    # Never a tie, by round-off or at m = 0, where the first class wins: argmax, sign
-    # of m and comparison with 1/2 say the same.
+    # Never a tie, by round-off or at m = 0, where the first class wins: argmax, the
+    # sign of m and comparison with 1/2 say the same.
     rare = rare.clamp(max=BELOW_LOG_HALF)
     common = torch.log1p(-rare.exp())
     positive = m > 0
