@@ -4,9 +4,11 @@ import os
 
 # scikit-learn's array-API checks are skipped without it.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
-# OpenBLAS's workers spin after each of scikit-learn's calls on the cores that torch
-# needs next: tests that alternate the two ran several times longer.
+# The suite's problems are small. OpenBLAS's workers spin after each of scikit-learn's
+# calls on the cores that torch needs next, and torch's second thread only waits: on a
+# busy machine tests/inference/test_ep.py took 60 s with two threads, 5 s with one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

@@ -447,10 +447,10 @@ def test_balanced_class_weights():
 @pytest.mark.parametrize(
     ("weight", "message"),
     [
-        (np.ones(3), r"sample_weight has shape \(3,\)"),
-        (-np.ones(20), "must not be negative"),
-        (np.zeros(20), "zero in all rows"),
-        (np.full(20, np.nan), "NaN"),
+        (np.ones(3), r"'sample_weight' parameter has shape \(3,\)"),
+        (-np.ones(20), "'sample_weight'.*not negative"),
+        (np.zeros(20), "'sample_weight'.*zero in every entry"),
+        (np.full(20, np.nan), "'sample_weight'.*finite"),
     ],
 )
 def test_bad_weights_are_refused(weight, message):
