@@ -12,8 +12,9 @@ from harness import Contender, NotConverged, compete, options, problem, save
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-CASES = ((100, 4), (300, 4), (1000, 8), (2000, 8))
-QUICK = ((100, 4), (300, 4), (1000, 4))
+SMALL = ((10, 1), (50, 4), (100, 4), (300, 4))
+CASES = (*SMALL, (1000, 8), (2000, 8), (4000, 8))
+QUICK = (*SMALL, (1000, 4))
 
 
 def judge(X, y, X_test, y_test):
