@@ -16,6 +16,7 @@ from ._latent import latent_joint, latent_mean, latent_moments
 from ._likelihoods import LINKS, Bernoulli, class_log_probabilities
 from ._linalg.cholesky import symmetrize_
 from ._tensors import as_numpy
+from ._threads import one_blas_thread
 from .exceptions import NotPositiveDefiniteError
 
 
@@ -100,7 +101,7 @@ class LatentGP(GPEstimator, BaseEstimator):
         likelihood = self._likelihood(points.device)
         start = self._unpack(self._first_start(), points)
 
-        def objective(theta, eval_gradient):
+        def evaluate(theta, eval_gradient):
             try:
                 _, pullback = covariance.gram(theta, out=K)
                 symmetrize_(K)
@@ -117,6 +118,10 @@ class LatentGP(GPEstimator, BaseEstimator):
             if not eval_gradient:
                 return lml
             return lml, pullback(result.derivative().view_as(K))
+
+        def objective(theta, eval_gradient):
+            with one_blas_thread():  # LAPACK serves few rows, torch the rest
+                return evaluate(theta, eval_gradient)
 
         objective.start, objective.last = start, None
         objective.K, objective.work = K, work
