@@ -164,10 +164,11 @@ def memory_for(what, n_bytes, device, cure):
         ) from error
 
 
-def row_blocks(n_rows, bytes_per_row, device, at_least=64):
+def row_blocks(n_rows, bytes_per_row, device, at_least=64, at_most=None):
     """Slices of rows whose blocks stay within the memory budget of the device.
 
     Blocks of `at_least` rows may exceed it.
     """
     size = max(at_least, BLOCK_BYTES[device.type] // max(1, bytes_per_row))
+    size = min(size, at_most or size)
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]

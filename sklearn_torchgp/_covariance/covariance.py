@@ -16,10 +16,14 @@ from .points import Points
 from .registry import lookup
 from .slopes import diag_slope, slope
 
-# Up to this many rows the Gram matrix is one block, and the pullback works on what
-# the kernel's closure still holds; beyond it the pullback evaluates block by block
-# again, so that one (n, n) buffer is all the memory there is.
-WHOLE = 512
+# Up to this many rows the pullback works on what the kernel's closures still hold;
+# beyond it the pullback evaluates block by block again, so that one (n, n) buffer is
+# all the memory there is.
+KEPT = 2500
+
+# Rows of a block, memory permitting: with more of them a block reaches further above
+# the diagonal, with fewer the calls cost more than the numbers (CPU; n = 1000).
+BLOCK_ROWS = {"cpu": 192, "cuda": 4096}
 
 _OPERATORS = {kernels.Sum: Sum, kernels.Product: Product}
 
@@ -89,9 +93,11 @@ class Covariance:
             return self._few.gram(theta, out)
         at = self._at(theta)
         blocks = self._blocks()
+        pulls = []
         for rows in blocks:
-            value, kept = self._tree.dense(at, points[rows], self._columns(rows))
+            value, pull = self._tree.dense(at, points[rows], self._columns(rows))
             out[rows, : rows.stop] = value
+            pulls.append(pull if n <= KEPT else None)
         nugget, pull_nugget = self._tree.nugget(at, points)
         if self._tree.blockwise:  # exactly what `diag` says
             out.diagonal()[:] = self._tree.diag(at, points)[0] + nugget
@@ -100,9 +106,9 @@ class Covariance:
 
         def pullback(G):
             grads = []
-            for rows in blocks:
+            for rows, kept in zip(blocks, pulls, strict=True):
                 W = _half_below(G, rows)
-                pull = kept if len(blocks) == 1 else self._repeat(at, rows)
+                pull = kept or self._repeat(at, rows)
                 pull(weights_for(value, W), 2.0, grads)
             pull_nugget(weights_for(nugget, G.diagonal()), 1.0, grads)
             return self._collect(grads)
@@ -211,9 +217,10 @@ class Covariance:
 
     def _blocks(self):
         points = self.points
-        if points.n <= WHOLE or not self._tree.blockwise:
+        if not self._tree.blockwise:
             return [slice(0, points.n)]
-        return row_blocks(points.n, points.n * points.itemsize, points.device)
+        bytes_per_row, most = points.n * points.itemsize, BLOCK_ROWS[points.device.type]
+        return row_blocks(points.n, bytes_per_row, points.device, at_most=most)
 
     def _columns(self, rows):
         return self.points[slice(0, rows.stop)]

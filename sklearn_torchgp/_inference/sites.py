@@ -104,7 +104,7 @@ def condition(K, sites, work=None):
     s = sites.precision.sqrt()
     L = factor(K, s, work)
     log_det = half_log_det(L)
-    W = invert_lower_(L).tril_()
+    W = invert_lower_(L)
     alpha = sites.shift - s * (W.mT @ (W @ (s * (K @ sites.shift))))
     unexplained = torch.linalg.vector_norm(W, dim=0).square_()
     explained = (1 - unexplained).clamp_(min=0)

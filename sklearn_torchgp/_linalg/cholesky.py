@@ -1,9 +1,9 @@
-"""Cholesky factor and inverse in place, by halves.
+"""Cholesky factor and inverse in place, by panels of columns.
 
 Every function reads the lower triangle only; what stands above the diagonal is never
-looked at. A matrix is halved until a block has `LEAF` rows, and nearly all flops
-(n^3 / 3 for the factor, 2 n^3 / 3 for the inverse) are matrix products of large views
-of the one n x n buffer; the same code runs on CPU and CUDA.
+looked at. Nearly all flops (n^3 / 3 for the factor, 2 n^3 / 3 for the inverse) are
+products of a large view of the one n x n buffer with a panel; the same code runs on
+CPU and CUDA.
 """
 
 import math
@@ -13,14 +13,13 @@ import torch
 from ..exceptions import NotPositiveDefiniteError
 from . import lapack
 
-# Rows of the smallest block. CPU: of 24 ... 192 the best; at n = 1000, 2000 and 4000
-# the factor then runs at 65, 81 and 90 % of the matrix-product rate of one core, the
-# inverse at 66, 82 and 90 %; panels of 96 instead of halves stayed at 65 to 80 %.
-# CUDA: not measured yet; a launch costs more than a product of this size there.
-LEAF = {"cpu": 48, "cuda": 512}
-
-# Order up to which one LAPACK call on a copy factors faster than further halves.
-SMALL = {"cpu": 192, "cuda": 1024}
+# Columns of a panel, and of one where the matrix is LARGE. CPU (2 cores, AVX-512, MKL):
+# a product with 96 or 192 columns ran at 112 to 125 GFLOP/s, with 64 at 60, with 128 at
+# 66 to 83. Every panel's product reads the matrix anew: beyond the caches wide panels
+# are better (n = 4000: 646 ms for factor and inverse, 679 ms with 96 columns), below
+# they cost more outside the products (n = 1000: 13.8 and 12.2 ms). CUDA: not measured.
+PANEL = {"cpu": (96, 192), "cuda": (1024, 1024)}
+LARGE = 3000
 
 
 def panels(n, width=512):
@@ -31,57 +30,71 @@ def panels(n, width=512):
 def cholesky_(A):
     """Overwrite the lower triangle of A (n, n) with L, where A = L L'.
 
+    Left-looking: a panel is updated by all columns before it, its diagonal block is
+    factored, and the rows below are solved against that block.
+
     Raises
     ------
     NotPositiveDefiniteError
         If a pivot is not positive (or not a number). A is then spoilt.
     """
-    if lapack.serves(A):
-        _check_pivots(lapack.factor_(A), A)
-        return A
-    n = A.shape[0]
-    if n <= SMALL[A.device.type]:
-        return A.copy_(_small_factor(A))
-    h = _half(A)
-    L11 = cholesky_(A[:h, :h])
-    _solve_lower_(L11, A[h:, :h].mT)
-    _add_gram_(A[h:, h:], A[h:, :h], -1)
-    cholesky_(A[h:, h:])
+    if _is_small(A):
+        return _small_factor_(A)
+    for J in _panels_of(A):
+        start, stop = J.start, J.stop
+        A[start:, J].addmm_(A[start:, :start], A[J, :start].mT, alpha=-1)
+        block, below = _small_factor_(A[J, J].clone()), A[stop:, J]
+        A[J, J] = block
+        below.copy_(solve_lower(block, below.mT).mT)
     return A
 
 
 def inverse_(L):
-    """Overwrite the lower triangle of L (n, n) with that of (L L')^-1."""
+    """Overwrite L (n, n) with P = (L L')^-1, both triangles.
+
+    From the last panel J to the first, of P L = L^-T, with + for the rows below J:
+    P+J = -P++ X and PJJ = W' W - X' P+J, where W = LJJ^-1 and X = L+J W.
+    P++ X is one product, because the upper triangle is written, too.
+    """
     if lapack.serves(L):
-        return lapack.inverse_(L)
-    return own_gram_(invert_lower_(L))
+        return symmetrize_(lapack.inverse_(L))
+    for J in reversed(_panels_of(L)):
+        after = slice(J.stop, None)
+        W, below = _small_inverse_(L[J, J].clone()), L[after, J]
+        X = below @ W
+        below.addmm_(L[after, after], X, beta=0, alpha=-1)
+        L[J, after] = below.mT
+        L[J, J] = (W.mT @ W).addmm_(X.mT, below, alpha=-1)
+    return L
 
 
 def invert_lower_(L):
-    """Overwrite the lower triangle of L (n, n) with that of L^-1."""
-    if lapack.serves(L):
-        return lapack.invert_lower_(L)
-    if _is_leaf(L):
-        identity = torch.eye(L.shape[0], dtype=L.dtype, device=L.device)
-        return L.copy_(torch.linalg.solve_triangular(L, identity, upper=False))
-    h = _half(L)
-    _solve_lower_(L[h:, h:], L[h:, :h].neg_())
-    invert_lower_(L[h:, h:])
-    _times_transpose_(invert_lower_(L[:h, :h]), L[h:, :h].mT)
+    """Overwrite L (n, n) with W = L^-1, zero above the diagonal.
+
+    From the last panel J to the first, of W L = I: W+J = -W++ L+J LJJ^-1.
+    """
+    if _is_small(L):
+        return _small_inverse_(L)
+    L.tril_()
+    for J in reversed(_panels_of(L)):
+        W, below = _small_inverse_(L[J, J].clone()), L[J.stop :, J]
+        X = below @ W
+        for rows in panels(len(X)):  # the zeros of the triangle W++ are left out
+            here = L[J.stop :, J.stop :][rows, : rows.stop]
+            below[rows].addmm_(here, X[: rows.stop], beta=0, alpha=-1)
+        L[J, J] = W
     return L
 
 
 def own_gram_(W):
-    """Overwrite the lower triangle of a lower W (n, n) with that of W' W."""
+    """Overwrite the lower triangle of W (n, n), lower triangular, with that of W' W.
+
+    W must be zero above the diagonal.
+    """
     if lapack.serves(W):
         return lapack.own_gram_(W)
-    if _is_leaf(W):
-        T = W.tril()
-        return W.copy_(T.mT @ T)
-    h = _half(W)
-    _add_gram_(own_gram_(W[:h, :h]), W[h:, :h].mT, 1)
-    _times_transpose_(W[h:, h:], W[h:, :h])
-    own_gram_(W[h:, h:])
+    for J in _panels_of(W):
+        W[J, : J.stop] = W[J.start :, J].mT @ W[J.start :, : J.stop]
     return W
 
 
@@ -113,57 +126,38 @@ def symmetrize_(A):
     return A
 
 
-def _small_factor(A):
-    L, info = torch.linalg.cholesky_ex(A)
-    _check_pivots(info.item(), L)
-    return L
+def _is_small(A):
+    return lapack.serves(A) or A.shape[0] <= _width(A)
 
 
-def _check_pivots(info, L):
+def _width(A):
+    return PANEL[A.device.type][A.shape[0] > LARGE]
+
+
+def _panels_of(A):
+    """Panels of the columns of A; the short one, if any, comes first."""
+    n, width = A.shape[0], _width(A)
+    short = n % width
+    rest = [slice(i, i + width) for i in range(short, n, width)]
+    return [slice(0, short), *rest] if short else rest
+
+
+def _small_factor_(A):
+    if lapack.serves(A):
+        info = lapack.factor_(A)
+    else:
+        L, info = torch.linalg.cholesky_ex(A)
+        info, _ = info.item(), A.copy_(L)
     # On CPU a failed factor holds garbage and on CUDA NaN: only `info` tells. NaN and
     # inf in A pass LAPACK unnoticed and then show in a pivot.
-    if info or not math.isfinite(L.diagonal().sum().item()):
+    if info or not math.isfinite(A.diagonal().sum().item()):
         raise NotPositiveDefiniteError("a pivot of the Cholesky factor is not positive")
+    return A
 
 
-def _half(A):
-    """About half the rows of A, in whole leaves."""
-    n, leaf = A.shape[0], LEAF[A.device.type]
-    return max(leaf, -(-n // (2 * leaf)) * leaf)
-
-
-def _is_leaf(A):
-    return A.shape[0] <= LEAF[A.device.type]
-
-
-def _solve_lower_(L, B):
-    """B <- L^-1 B."""
-    if _is_leaf(L):
-        return B.copy_(torch.linalg.solve_triangular(L, B, upper=False))
-    h = _half(L)
-    _solve_lower_(L[:h, :h], B[:h])
-    B[h:].addmm_(L[h:, :h], B[:h], alpha=-1)
-    _solve_lower_(L[h:, h:], B[h:])
-    return B
-
-
-def _times_transpose_(L, B):
-    """B <- L' B."""
-    if _is_leaf(L):
-        return B.copy_(L.tril().mT @ B)
-    h = _half(L)
-    _times_transpose_(L[:h, :h], B[:h])
-    B[:h].addmm_(L[h:, :h].mT, B[h:])
-    _times_transpose_(L[h:, h:], B[h:])
-    return B
-
-
-def _add_gram_(C, B, sign):
-    """C <- C + sign B B' in the lower triangle."""
-    if _is_leaf(C):
-        return C.addmm_(B, B.mT, alpha=sign)
-    h = _half(C)
-    _add_gram_(C[:h, :h], B[:h], sign)
-    C[h:, :h].addmm_(B[h:], B[:h].mT, alpha=sign)
-    _add_gram_(C[h:, h:], B[h:], sign)
-    return C
+def _small_inverse_(L):
+    """L^-1, zero above the diagonal."""
+    if lapack.serves(L):
+        return lapack.invert_lower_(L).tril_()
+    identity = torch.eye(L.shape[0], dtype=L.dtype, device=L.device)
+    return L.copy_(solve_lower(L, identity))

@@ -1,10 +1,9 @@
-"""SciPy's LAPACK on the memory of small CPU tensors, on one thread.
+"""SciPy's LAPACK on the memory of small CPU tensors.
 
-Factor and inverse at n = 50, 128, 200 and 500 took 0.023, 0.10, 0.33 and 3.2 ms here
-and 0.023, 0.23, 0.44 and 4.4 ms by `torch.linalg.cholesky_ex` and `cholesky_inverse`
-(one core of CPU time each). Whoever calls them in a loop does it under
-`_threads.one_blas_thread`: then a busy second core does not stop them, where with other
-processes on both cores two threads took 4 to 2000 ms for the same.
+Factor and inverse at n = 50, 128 and 200 took 0.023, 0.10 and 0.33 ms here and 0.023,
+0.23 and 0.44 ms by `torch.linalg.cholesky_ex` and `cholesky_inverse` (one core of CPU
+time each). Whoever calls them in a loop does it under `_threads.one_blas_thread`, and
+so a busy second core does not stop them.
 
 A row-major lower triangle is a column-major upper one: hence ``.T`` and ``lower=0``.
 """
@@ -19,9 +18,9 @@ _OWN_GRAM = {torch.float64: lapack.dlauum, torch.float32: lapack.slauum}
 _OUTER = {torch.float64: blas.dsyrk, torch.float32: blas.ssyrk}
 _SOLVE = {torch.float64: lapack.dpotrs, torch.float32: lapack.spotrs}
 
-# Largest order at which one thread of LAPACK beats two of torch: at n = 500 it makes
-# 3.2 ms of work where `cholesky` makes 5.0 ms for two cores.
-SMALL = 500
+# Largest order at which one thread of LAPACK beats two threads on panels: at n = 220 it
+# takes 0.46 ms and they 0.53 ms, at n = 256 0.71 and 0.67 ms, at n = 300 0.97 and 0.84.
+SMALL = 256
 
 
 def serves(A):

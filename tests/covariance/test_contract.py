@@ -112,14 +112,15 @@ def test_pullback_equals_scikit_learns_gradient(kernel):
 
 
 @zoo
-def test_blocks_of_rows_change_nothing(kernel, monkeypatch):
+@pytest.mark.parametrize("kept", [10, 200], ids=["evaluated again", "kept"])
+def test_blocks_of_rows_change_nothing(kernel, kept, monkeypatch):
     X, G = rows(150), torch.from_numpy(symmetric_weights(150))
     K, pullback = bind(kernel, X).gram()
-    monkeypatch.setattr(covariance, "WHOLE", 10)
+    monkeypatch.setattr(covariance, "KEPT", kept)
     monkeypatch.setattr(
         covariance,
         "row_blocks",
-        lambda n, *_: [slice(i, min(i + 64, n)) for i in range(0, n, 64)],
+        lambda n, *_, **__: [slice(i, min(i + 64, n)) for i in range(0, n, 64)],
     )
     blocked, blocked_pullback = bind(kernel, X).gram()
     np.testing.assert_allclose(lower(blocked), lower(K), rtol=1e-13, atol=1e-14)

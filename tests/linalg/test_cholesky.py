@@ -9,6 +9,8 @@ from sklearn_torchgp._linalg.cholesky import (
     cholesky_,
     half_log_det,
     inverse_,
+    invert_lower_,
+    own_gram_,
     panels,
     solve,
     symmetrize_,
@@ -27,14 +29,20 @@ def spoilt_above(A):
     return A.tril() + torch.full_like(A, torch.nan).triu(1)
 
 
-@pytest.mark.parametrize("n", [1, 2, 47, 48, 49, 97, 300, 520])
-@pytest.mark.parametrize("path", ["scipy", "torch", "halves"])
-def test_factor_and_inverse_equal_lapack(n, path, monkeypatch):
-    if path != "scipy":
+@pytest.fixture(params=["scipy", "one panel", "panels"])
+def path(request, monkeypatch):
+    """The ways through the module: few rows, one panel, several."""
+    if request.param != "scipy":
         monkeypatch.setattr(lapack, "SMALL", 0)
-    if path == "halves":
-        monkeypatch.setitem(cholesky.SMALL, "cpu", 16)
-        monkeypatch.setitem(cholesky.LEAF, "cpu", 8)
+        width = 20 if request.param == "panels" else 600
+        monkeypatch.setitem(cholesky.PANEL, "cpu", (width, width))
+
+
+SIZES = [1, 2, 19, 20, 21, 97, 300, 520]
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_factor_and_inverse_equal_lapack(n, path):
     A = spd(n)
     work = spoilt_above(A)
     L = cholesky_(work)
@@ -51,6 +59,15 @@ def test_factor_and_inverse_equal_lapack(n, path, monkeypatch):
     np.testing.assert_allclose(
         inverse.tril(), np.tril(np.linalg.inv(A.numpy())), rtol=1e-8, atol=1e-8
     )
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_inverse_of_the_factor_and_its_gram_equal_lapack(n, path):
+    L = torch.linalg.cholesky(spd(n))
+    W = invert_lower_(spoilt_above(L))
+    np.testing.assert_allclose(W, np.linalg.inv(L.numpy()), atol=1e-10)
+    gram = own_gram_(W.clone())
+    np.testing.assert_allclose(gram.tril(), (W.T @ W).tril(), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("n", [3, 97, 600])
