@@ -15,7 +15,7 @@ def laplace(K, likelihood, start=None, *, max_iter=100, work=None):
     K : tensor (n, n)
     likelihood : object with ``log_p(f)`` and ``derivatives(f)``
     start : tensor (n,), default=None
-        a to start from, if it is better than 0.
+        f to start from, if that is better than 0.
     max_iter : int, default=100
         Most Newton steps.
     work : tensor (n, n), default=None
@@ -52,7 +52,7 @@ def laplace(K, likelihood, start=None, *, max_iter=100, work=None):
         sites=Sites(-d2, d1 - d2 * mode.f),
         alpha=mode.a,
         derivative=lambda: _derivative(K, L, s, d1, d3),
-        start=mode.a,
+        start=mode.f,
         converged=mode.converged,
         residual=mode.residual,
         n_iterations=mode.n_steps,

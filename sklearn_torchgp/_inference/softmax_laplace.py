@@ -45,13 +45,10 @@ class SoftmaxInference:
     E: torch.Tensor
     M: torch.Tensor
     derivative: Callable
+    start: torch.Tensor
     converged: bool
     residual: float
     n_iterations: int
-
-    @property
-    def start(self):
-        return self.a
 
 
 def softmax_laplace(K, likelihood, start=None, *, max_iter=100, work=None):
@@ -62,7 +59,7 @@ def softmax_laplace(K, likelihood, start=None, *, max_iter=100, work=None):
     K : tensor (1, n, n) or (C, n, n)
     likelihood : Softmax
     start : tensor (C, n), default=None
-        a to start from, if it is better than 0.
+        f to start from, if that is better than 0.
     max_iter : int, default=100
         Most Newton steps, each with step halving as in `laplace`.
     work : tensor (n, n), default=None
@@ -105,6 +102,7 @@ def softmax_laplace(K, likelihood, start=None, *, max_iter=100, work=None):
         E=E,
         M=M,
         derivative=lambda: _derivative(K, E, M, mode.a, w, pi),
+        start=mode.f,
         converged=mode.converged,
         residual=mode.residual,
         n_iterations=mode.n_steps,
