@@ -93,11 +93,13 @@ class Covariance:
             return self._few.gram(theta, out)
         at = self._at(theta)
         blocks = self._blocks()
+        keep = n <= KEPT
+        pairs = points.lower_blocks(blocks, keep=keep)
         pulls = []
-        for rows in blocks:
-            value, pull = self._tree.dense(at, points[rows], self._columns(rows))
+        for rows, pair in zip(blocks, pairs, strict=True):
+            value, pull = self._tree.dense(at, *pair)
             out[rows, : rows.stop] = value
-            pulls.append(pull if n <= KEPT else None)
+            pulls.append(pull if keep else None)
         nugget, pull_nugget = self._tree.nugget(at, points)
         if self._tree.blockwise:  # exactly what `diag` says
             out.diagonal()[:] = self._tree.diag(at, points)[0] + nugget
@@ -106,9 +108,9 @@ class Covariance:
 
         def pullback(G):
             grads = []
-            for rows, kept in zip(blocks, pulls, strict=True):
+            for rows, pair, kept in zip(blocks, pairs, pulls, strict=True):
                 W = _half_below(G, rows)
-                pull = kept or self._repeat(at, rows)
+                pull = kept or self._tree.dense(at, *pair)[1]
                 pull(weights_for(value, W), 2.0, grads)
             pull_nugget(weights_for(nugget, G.diagonal()), 1.0, grads)
             return self._collect(grads)
@@ -201,8 +203,7 @@ class Covariance:
 
     @cached_property
     def _few(self):
-        points = self.points
-        return few_rows(self._kernel, points.objects, points.dtype, points.device)
+        return few_rows(self._kernel, self.points)
 
     def _at(self, theta):
         dtype, device = self.points.dtype, self.points.device
@@ -221,12 +222,6 @@ class Covariance:
             return [slice(0, points.n)]
         bytes_per_row, most = points.n * points.itemsize, BLOCK_ROWS[points.device.type]
         return row_blocks(points.n, bytes_per_row, points.device, at_most=most)
-
-    def _columns(self, rows):
-        return self.points[slice(0, rows.stop)]
-
-    def _repeat(self, at, rows):
-        return self._tree.dense(at, self.points[rows], self._columns(rows))[1]
 
     def _filled(self, value, *shape):
         if isinstance(value, torch.Tensor):

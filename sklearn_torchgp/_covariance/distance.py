@@ -5,6 +5,8 @@ With s_k = (x_k - z_k) / l_k, ``apart.squared(l)`` is r^2 = sum_k s_k^2,
 k where l has one entry a feature and summed over k where l is a float.
 """
 
+from functools import cached_property
+
 import torch
 
 # Largest |x|^2 (in length scales) for which the expanded form of `weighted_squares`
@@ -13,13 +15,24 @@ EXPANSION_LIMIT = 1e4
 
 
 class Separation:
-    """The differences between the rows of X (m, d) and of Z (n, d)."""
+    """The differences between the rows of X (m, d) and of Z (n, d).
 
-    def __init__(self, X, Z):
+    One that is `kept` for further evaluations, or other problems on the same rows,
+    takes the distances once for every length scale that all features share.
+    """
+
+    def __init__(self, X, Z, *, kept=False):
         self.X, self.Z = X, Z
+        self._kept = kept and _squares_in_range(X) and _squares_in_range(Z)
 
     def distance(self, length_scale):
+        if self._kept and not isinstance(length_scale, torch.Tensor):
+            return self._unscaled / length_scale
         return distance(*self._scaled(length_scale))
+
+    @cached_property
+    def _unscaled(self):
+        return distance(self.X, self.Z)
 
     def squared(self, length_scale):
         return self.distance(length_scale).square_()
@@ -31,6 +44,12 @@ class Separation:
     def _scaled(self, length_scale):
         X = self.X / length_scale
         return X, X if self.Z is self.X else self.Z / length_scale
+
+
+def _squares_in_range(X):
+    """Whether the sizes of X leave room for squares on both sides of 1."""
+    largest, limits = X.abs().max().item(), torch.finfo(X.dtype)
+    return largest == 0 or limits.tiny**0.25 < largest < limits.max**0.25
 
 
 def distance(X, Z):

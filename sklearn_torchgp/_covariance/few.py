@@ -19,28 +19,27 @@ import numpy as np
 import torch
 from sklearn.gaussian_process import kernels
 
-# Most squared differences (n n d) that are kept.
+# Most squared differences (n n d) that are kept, and most rows: a Gram matrix and its
+# pullback took 0.44 ms here and 0.49 ms by torch at n = 300, d = 4; 1.02 and 0.72 ms at
+# n = 500, d = 1.
 MOST = 2**19
+MOST_ROWS = 300
 
 
-def few_rows(kernel, X, dtype, device):
+def few_rows(kernel, points):
     """The FewRows of a kernel object and its data, or None if they do not qualify."""
-    if dtype != torch.float64 or device.type != "cpu" or getattr(X, "ndim", 1) != 2:
+    on_cpu = points.device.type == "cpu" and points.dtype == torch.float64
+    if not on_cpu or getattr(points.objects, "ndim", 1) != 2:
         return None
-    n, d = X.shape
-    if not 0 < n * n * d <= MOST:
+    n, d = points.objects.shape
+    if n > MOST_ROWS or not 0 < n * n * d <= MOST:
         return None
     terms = _terms(kernel, 0)[0]
     if terms is None or not any(t.radials and not t.white for t in terms):
         return None
-    X = np.asarray(X, dtype=np.float64)
-    difference = np.abs(X[:, None] - X)
-    positive = difference[difference > 0]
-    # Beyond these the squares could leave the range of floats.
-    if positive.size and (positive.min() < 1e-90 or not positive.max() < 1e90):
+    if points.squares is None:
         return None
-    squares = np.square(difference).transpose(2, 0, 1).reshape(d, n * n)
-    return FewRows(terms, squares, kernel.n_dims)
+    return FewRows(terms, points.squares, kernel.n_dims)
 
 
 def _rbf(r2):

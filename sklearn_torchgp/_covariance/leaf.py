@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 
-from .distance import Separation
-
 
 def nothing(G, scale, grads):
     """The pullback of a value without free hyperparameters."""
@@ -84,8 +82,7 @@ class Leaf:
         if self.entry.any_rows:
             return ()
         if self.entry.radial:
-            rows = [points.centred for points in inputs]
-            return [Separation(*rows)] if len(rows) == 2 else ()
+            return [inputs[0].apart(inputs[1])] if len(inputs) == 2 else ()
         return [p.centred if self.entry.stationary else p.raw for p in inputs]
 
     def _diag_of_blocks(self, params, X, width=64):

@@ -5,6 +5,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from .distance import Separation
+
 
 class Points:
     """n rows, as objects for NumPy kernels and as tensors for torch kernels.
@@ -31,6 +33,8 @@ class Points:
         self.n = len(X)
         self.dtype, self.device = dtype, device
         self._origin = origin
+        self._whole = self._rows = None
+        self._pairs, self._partner = {}, None
 
     @cached_property
     def centre(self):
@@ -40,11 +44,50 @@ class Points:
 
     @cached_property
     def raw(self):
+        if self._whole is not None:
+            return self._whole.raw[self._rows]
         return self._tensor(np.asarray(self.objects))
 
     @cached_property
     def centred(self):
+        if self._whole is not None:
+            return self._whole.centred[self._rows]
         return self._tensor(np.asarray(self.objects, dtype=np.float64) - self.centre)
+
+    @cached_property
+    def squares(self):
+        """(x_ik - x_jk)^2 for all pairs: ndarray (d, n n), or None out of range."""
+        X = np.asarray(self.objects, dtype=np.float64)
+        difference = np.abs(X[:, None] - X)
+        positive = difference[difference > 0]
+        # Beyond these the squares could leave the range of floats.
+        if positive.size and (positive.min() < 1e-90 or not positive.max() < 1e90):
+            return None
+        return np.square(difference).transpose(2, 0, 1).reshape(X.shape[1], -1)
+
+    def apart(self, other):
+        """The differences between these rows and those of `other`."""
+        if self._partner is other:
+            return self._separation
+        return Separation(self.centred, other.centred)
+
+    @cached_property
+    def _separation(self):
+        return Separation(self.centred, self._partner.centred, kept=True)
+
+    def lower_blocks(self, blocks, *, keep):
+        """Rows and columns of blocks of the lower triangle: pairs of Points.
+
+        With `keep` they are the same at every call, and remember their distances.
+        """
+        pairs = self._pairs.get(len(blocks))
+        if pairs is None:
+            pairs = [(self[rows], self[slice(0, rows.stop)]) for rows in blocks]
+            if keep:
+                for rows, columns in pairs:
+                    rows._partner = columns
+                self._pairs[len(blocks)] = pairs
+        return pairs
 
     @property
     def itemsize(self):
@@ -64,8 +107,7 @@ class Points:
         if rows.start == 0 and rows.stop == self.n:
             return self
         view = self.others(self.objects[rows])
-        for form in {"raw", "centred"} & vars(self).keys():
-            vars(view)[form] = vars(self)[form][rows]
+        view._whole, view._rows = self, rows
         return view
 
     def _tensor(self, array):
