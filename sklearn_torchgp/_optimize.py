@@ -11,6 +11,9 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from ._threads import one_blas_thread
 
+# Rows of the smallest subset that "coarse-to-fine" begins with.
+FEWEST_COARSE = 300
+
 OPTIMIZERS = ("fmin_l_bfgs_b", "coarse-to-fine")
 
 
@@ -136,14 +139,14 @@ def growing_subsets(n_rows):
     """Rows to optimise on before all of them: an eighth and a half of them.
 
     Random, but the same in every fit. An evaluation on half of the rows costs an
-    eighth of one on all; subsets below 100 rows say little about the length scales.
-    Evaluations on all rows without and with them: 22 and 13 (n = 1000, d = 4), 21 and
-    16 (2000, 8), 52 and 34 (energy), 40 and 14 (yacht), 18 and 16 (1500 of kin8nm).
-    Scaling theta by the curvature found on the subsets did not lower these further.
+    eighth of one on all. Fewer than 300 rows say too little about the length scales,
+    and the optimum found from there is often a worse one. Counts and optima on real
+    data: benchmarks/bench_evaluations.py. Scaling theta by the curvature found on the
+    subsets saved no further evaluations.
     """
     order = np.random.RandomState(0).permutation(n_rows)
     sizes = (n_rows // 8, n_rows // 2)
-    return [np.sort(order[:size]) for size in sizes if size >= 100]
+    return [np.sort(order[:size]) for size in sizes if size >= FEWEST_COARSE]
 
 
 def best(records):

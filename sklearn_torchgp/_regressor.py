@@ -56,7 +56,7 @@ class TorchGPRegressor(
     optimizer : {"fmin_l_bfgs_b", "coarse-to-fine"}, callable or None, \
             default="fmin_l_bfgs_b"
         Maximiser of the log marginal likelihood. "coarse-to-fine" runs L-BFGS-B on an
-        eighth and on half of the rows (random, where these are 100 or more) before
+        eighth and on half of the rows (random, where these are 300 or more) before
         all of them: the same tolerance at the end, with fewer evaluations on all rows;
         where the likelihood has several optima it may end in another. A callable is
         called as

@@ -18,7 +18,7 @@ def data(n, seed=0):
 
 
 def test_coarse_to_fine_ends_in_the_same_optimum():
-    X, y = data(260)
+    X, y = data(640)
     plain = TorchGPRegressor(KERNEL).fit(X, y)
     coarse = TorchGPRegressor(KERNEL, optimizer="coarse-to-fine").fit(X, y)
     assert coarse.log_marginal_likelihood_value_ == pytest.approx(
@@ -26,14 +26,14 @@ def test_coarse_to_fine_ends_in_the_same_optimum():
     )
     np.testing.assert_allclose(coarse.kernel_.theta, plain.kernel_.theta, atol=1e-2)
     (record,) = coarse.optimizer_results_
-    assert list(record.n_coarse_evaluations) == [130]
-    assert record.n_coarse_evaluations[130] > 0
+    assert list(record.n_coarse_evaluations) == [320]
+    assert record.n_coarse_evaluations[320] > 0
     assert 0 < record.n_evaluations < plain.optimizer_results_[0].n_evaluations
 
 
 def test_coarse_to_fine_takes_noise_and_targets_of_its_rows():
-    X, y = data(210)
-    Y, alpha = np.column_stack([y, -2 * y]), np.linspace(1e-3, 1e-1, 210)
+    X, y = data(600)
+    Y, alpha = np.column_stack([y, -2 * y]), np.linspace(1e-3, 1e-1, 600)
     model = TorchGPRegressor(
         1.0 * RBF(1.0), alpha=alpha, optimizer="coarse-to-fine", normalize_y=True
     ).fit(X, Y)
@@ -50,11 +50,11 @@ def test_few_rows_have_no_coarse_stage():
 
 
 def test_subsets_are_the_same_every_time_and_grow():
-    first, second = growing_subsets(1000), growing_subsets(1000)
-    assert [len(rows) for rows in first] == [125, 500]
+    first, second = growing_subsets(2400), growing_subsets(2400)
+    assert [len(rows) for rows in first] == [300, 1200]
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     assert set(first[0]) <= set(first[1])
-    assert growing_subsets(199) == []
+    assert growing_subsets(599) == []
 
 
 @pytest.mark.parametrize("backend", ["threading", "loky"])
