@@ -116,8 +116,8 @@ class GPEstimator:
         """
         return self._maximise_in_stages(lambda: [(None, objective)])
 
-    def _maximise_in_stages(self, make_stages, n_jobs=None):
-        """`_maximise`, for `make_stages` and `n_jobs` as `run_starts` takes them."""
+    def _maximise_in_stages(self, make_stages, n_jobs=None, together=None):
+        """`_maximise`, for stages, jobs and batches as `run_starts` takes them."""
         starts = starting_points(self.kernel_, self.n_restarts_optimizer, self._rng)
         self.optimizer_results_ = run_starts(
             make_stages,
@@ -125,6 +125,7 @@ class GPEstimator:
             starts,
             self.kernel_.bounds,
             n_jobs,
+            together,
         )
         winner = best(self.optimizer_results_)
         self.kernel_.theta = winner.theta

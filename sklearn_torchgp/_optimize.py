@@ -10,6 +10,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
 from ._threads import one_blas_thread
+from ._together import run_together
 
 # Rows of the smallest subset that "coarse-to-fine" begins with.
 FEWEST_COARSE = 300
@@ -72,7 +73,7 @@ def _is_flat(result, bounds, eps):
     return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
 
 
-def run_starts(make_stages, minimise, starts, bounds, n_jobs=None):
+def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None):
     """Run `minimise` from every start, stage after stage.
 
     Parameters
@@ -85,6 +86,9 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None):
     starts : list of ndarray (n_dims,)
     n_jobs : int, default=None
         Of joblib, whose backend it leaves to `joblib.parallel_config`.
+    together : (n_rows, callable), default=None
+        Instead of `make_stages`, thetas -> list of (value, gradient): all starts run
+        side by side and are evaluated as one batch.
 
     Returns
     -------
@@ -94,6 +98,13 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None):
         rows to evaluations), `converged`, `message`, `seconds`. An optimiser that
         does not report leaves None in `n_iterations` and `converged`.
     """
+    if together is not None:
+        n_rows, evaluate = together
+
+        def run(objective, start):
+            return _run_start(lambda: [(n_rows, objective)], minimise, start, bounds)
+
+        return run_together(evaluate, run, starts)
     if len(starts) == 1:
         return [_run_start(make_stages, minimise, starts[0], bounds)]
     return Parallel(n_jobs=n_jobs)(

@@ -112,7 +112,8 @@ class TorchGPRegressor(
     n_jobs : int, default=None
         Starts that run side by side, through joblib: None means 1 unless in a
         :func:`joblib.parallel_config` context, which also chooses the backend. The
-        starts, and up to round-off the results, do not depend on it.
+        starts, and up to round-off the results, do not depend on it. On a GPU the
+        starts of up to 512 rows are evaluated as one batch instead.
 
     Attributes
     ----------
