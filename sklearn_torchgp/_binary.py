@@ -12,9 +12,9 @@ from ._base import GPEstimator
 from ._inference import METHODS
 from ._inference.posterior import Posterior
 from ._inference.sites import Sites, leave_one_out
-from ._latent import latent_joint, latent_mean, latent_moments
 from ._likelihoods import LINKS, Bernoulli, class_log_probabilities
 from ._linalg.cholesky import symmetrize_
+from ._prediction import joint_moments, row_moments
 from ._tensors import as_numpy
 from ._threads import one_blas_thread
 from .exceptions import NotPositiveDefiniteError
@@ -235,24 +235,26 @@ class BinaryGP(LatentGP):
         self.W_sr_ = as_numpy(posterior.s)
         self.L_ = as_numpy(posterior.L.tril_())
 
-    def _posterior(self, device):
+    def _fitted(self):
+        """Covariance and posterior."""
+        covariance = self._fitted_covariance()
+        device = covariance.points.device
         alpha, L, s = (self._tensor(name, device) for name in ("alpha_", "L_", "W_sr_"))
-        return Posterior(alpha[:, None], L, s=s)
+        return covariance, Posterior(alpha[:, None], L, s=s)
 
     def latent_mean(self, X):
         """Posterior mean of f at X: (m,)."""
-        covariance = self._fitted_covariance()
-        return latent_mean(covariance, self._posterior(covariance.points.device), X)
+        return row_moments(*self._fitted(), X, None)[0][:, 0]
 
     def latent_moments(self, X):
         """Posterior mean and variance of f at X: (m,) each."""
-        covariance = self._fitted_covariance()
-        return latent_moments(covariance, self._posterior(covariance.points.device), X)
+        mean, variance = row_moments(*self._fitted(), X, "var")
+        return mean[:, 0], variance[:, 0].double().clamp_(min=0)
 
     def latent_joint(self, X):
         """Posterior mean (m,) and covariance (m, m) of f at X."""
-        covariance = self._fitted_covariance()
-        return latent_joint(covariance, self._posterior(covariance.points.device), X)
+        mean, cov = joint_moments(*self._fitted(), X)
+        return mean[:, 0], cov[..., 0].double()
 
     def log_proba(self, X):
         """Log of the probabilities of both classes at X: (m, 2)."""

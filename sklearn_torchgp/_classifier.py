@@ -13,6 +13,7 @@ from ._base import GPEstimator
 from ._binary import BinaryGP
 from ._metadata import check_weights
 from ._multiclass import OneVsOne, OneVsRest
+from ._prediction import joint_draws
 from ._softmax import SoftmaxGP
 from ._tensors import ArrayKind, as_numpy, check_same_kind, resolve_device
 from ._weights import TIE_BREAK, class_factors
@@ -435,12 +436,10 @@ class TorchGPClassifier(GPEstimator, GaussianProcessClassifier):
             return kind(self.base_estimator_.sample_latent(X, n_samples, rng))
         mean, cov = map(as_numpy, self.base_estimator_.latent_joint(X))
         if mean.ndim == 1:
-            return kind(rng.multivariate_normal(mean, cov, n_samples).T)
-        draws = [
-            rng.multivariate_normal(mean[:, p], cov[..., p], n_samples).T
-            for p in range(mean.shape[1])
-        ]
-        return kind(np.stack(draws, axis=1))
+            return kind(
+                joint_draws(mean[:, None], cov[..., None], n_samples, rng)[:, 0]
+            )
+        return kind(joint_draws(mean, cov, n_samples, rng))
 
     def log_marginal_likelihood(
         self, theta=None, eval_gradient=False, clone_kernel=True

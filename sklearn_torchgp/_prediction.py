@@ -2,10 +2,10 @@
 
 `noise` says whether variances have the kernel's own noise (its White part);
 ``columns(X)`` gives the columns of the posterior's trend at rows X, None without one.
+Variances may be negative by round-off. Draws are made of joint moments.
 """
 
-import warnings
-
+import numpy as np
 import torch
 
 from ._linalg.cholesky import symmetrize_
@@ -25,7 +25,11 @@ def prior_moments(covariance, n_targets, spread, *, noise=True):
     return mean, None
 
 
-def row_moments(covariance, posterior, X, spread, *, noise=True, columns):
+def no_columns(X):
+    """The columns of a model without a trend."""
+
+
+def row_moments(covariance, posterior, X, spread, *, noise=True, columns=no_columns):
     """Mean (m, t) and variance (m, n_factors) or None, in blocks of rows."""
     points, n = covariance.points, covariance.points.n
     n_factors = posterior.n_factors if spread else 0
@@ -41,19 +45,10 @@ def row_moments(covariance, posterior, X, spread, *, noise=True, columns):
         if spread:
             prior = covariance.diag(Z, noise=noise)[:, None]
             variances.append(prior - posterior.explained(k, h))
-    mean = torch.cat(means)
-    if not spread:
-        return mean, None
-    variance = torch.cat(variances)
-    if (variance < 0).any():
-        warnings.warn(
-            "Predicted variances smaller than 0. Setting those variances to 0.",
-            stacklevel=5,
-        )
-    return mean, variance.clamp_(min=0)
+    return torch.cat(means), torch.cat(variances) if spread else None
 
 
-def joint_moments(covariance, posterior, X, *, noise=True, columns):
+def joint_moments(covariance, posterior, X, *, noise=True, columns=no_columns):
     """Mean (m, t) and covariance (m, m, n_factors)."""
     k = covariance.cross(X)
     h = columns(X)
@@ -63,6 +58,33 @@ def joint_moments(covariance, posterior, X, *, noise=True, columns):
     for one in cov.unbind(-1):
         symmetrize_(one)
     return posterior.mean(k, h), cov
+
+
+def joint_draws(mean, cov, n_draws, rng):
+    """Draws of independent Gaussians, one a column, whose covariances may be singular.
+
+    The factor is that of NumPy's multivariate_normal, so that draws are those of
+    scikit-learn; but eigenvalues that round-off made negative count as zero, not with
+    their modulus, and nobody is warned of them.
+
+    Parameters
+    ----------
+    mean : ndarray (m, t)
+    cov : ndarray (m, m, t)
+    n_draws : int
+    rng : RandomState
+
+    Returns
+    -------
+    ndarray (m, t, n_draws)
+    """
+    draws = []
+    for m, C in zip(mean.T, np.moveaxis(cov, 2, 0), strict=True):
+        U, s, Vt = np.linalg.svd(C)
+        s = np.where((U * Vt.T).sum(axis=0) < 0, 0.0, s)
+        z = rng.standard_normal((n_draws, len(m)))
+        draws.append((m + (z * np.sqrt(s)) @ Vt).T)
+    return np.stack(draws, axis=1)
 
 
 def row_gradients(covariance, posterior, X, *, variance, columns, trend_slopes):

@@ -1,5 +1,7 @@
 """Predicting: the Gaussian at new rows, and the methods that show it."""
 
+import warnings
+
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
@@ -7,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._inference.posterior import Posterior
 from ._metadata import check_noise_variance
-from ._prediction import joint_moments, prior_moments, row_moments
+from ._prediction import joint_draws, joint_moments, prior_moments, row_moments
 from ._tensors import as_numpy, float_dtype, memory_for, resolve_dtype
 
 
@@ -149,10 +151,19 @@ class Predictor:
         def columns(X):
             return self._trend_columns_at(X, device)
 
-        moments = joint_moments if spread == "cov" else row_moments
-        args = () if spread == "cov" else (spread,)
-        found = moments(covariance, posterior, X, *args, noise=noise, columns=columns)
-        return self._in_units_of_y(*found, X)
+        of, options = (covariance, posterior, X), {"noise": noise, "columns": columns}
+        if spread == "cov":
+            mean, second = joint_moments(*of, **options)
+        else:
+            mean, second = row_moments(*of, spread, **options)
+        if spread == "var":
+            if (second < 0).any():
+                warnings.warn(
+                    "Predicted variances smaller than 0. Setting those variances to 0.",
+                    stacklevel=4,
+                )
+            second.clamp_(min=0)
+        return self._in_units_of_y(mean, second, X)
 
     def _posterior(self, device, *, with_factor=True):
         alpha = self._tensor("alpha_", device)
@@ -190,25 +201,8 @@ class Predictor:
         rng = check_random_state(random_state)
         X, kind = self._validate_rows(X, "sample_y")
         mean, cov = self._gaussian(X, "cov")
-        draws = [
-            _draws(as_numpy(m), as_numpy(C), n_samples, rng)
-            for m, C in zip(mean.mT, cov.permute(2, 0, 1), strict=True)
-        ]
-        draws = self._draws_of_y(torch.from_numpy(np.stack(draws, axis=1)))
-        return self._shown_draws(draws, X, kind)
-
-
-def _draws(mean, cov, n_draws, rng):
-    """Draws (m, n_draws) of a Gaussian whose covariance may be singular.
-
-    The factor is that of NumPy's multivariate_normal, so that draws are those of
-    scikit-learn; but eigenvalues that round-off made negative count as zero, not with
-    their modulus, and nobody is warned of them.
-    """
-    U, s, Vt = np.linalg.svd(cov)
-    s = np.where((U * Vt.T).sum(axis=0) < 0, 0.0, s)
-    z = rng.standard_normal((n_draws, len(mean)))
-    return (mean + (z * np.sqrt(s)) @ Vt).T
+        draws = joint_draws(as_numpy(mean), as_numpy(cov), n_samples, rng)
+        return self._shown_draws(self._draws_of_y(torch.from_numpy(draws)), X, kind)
 
 
 def _check_include_noise(value):

@@ -1,6 +1,5 @@
 """All classes in one problem: softmax likelihood, joint Laplace approximation."""
 
-import numpy as np
 import torch
 
 from ._binary import LatentGP
@@ -8,6 +7,7 @@ from ._inference.softmax_laplace import posterior_blocks, softmax_laplace
 from ._likelihoods import Softmax, softmax_average
 from ._likelihoods.softmax_average import POINTS
 from ._linalg.cholesky import solve_lower, symmetrize_
+from ._prediction import joint_draws
 from ._tensors import as_numpy, resolve_dtype, row_blocks
 
 
@@ -70,10 +70,10 @@ class SoftmaxGP(LatentGP):
         """Joint draws of all f_c at X: ndarray (m, C, n_samples)."""
         mean, cov = map(as_numpy, self._joint(X))
         size = mean.size
-        draws = rng.multivariate_normal(
-            mean.ravel(), cov.reshape(size, size), size=n_samples
+        draws = joint_draws(
+            mean.reshape(size, 1), cov.reshape(size, size, 1), n_samples, rng
         )
-        return np.moveaxis(draws.reshape(n_samples, *mean.shape), (0, 1, 2), (2, 1, 0))
+        return draws.reshape(*mean.shape, n_samples).swapaxes(0, 1)
 
     def loo_log_proba(self):
         """Log probabilities (n, C) for each training row without its own label.

@@ -20,8 +20,9 @@ DTYPES = {
 CUDA_FROM_ROWS = 1000
 
 # Bytes that one block of rows may take, CPU and CUDA. On a 2-core CPU blocks of
-# 1 to 8 MiB (cache-sized) gave the fastest elementwise passes.
-BLOCK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
+# 1 to 8 MiB (cache-sized) gave the fastest elementwise passes; half a dozen of them
+# stand beside the one n x n matrix of a likelihood with its gradient.
+BLOCK_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
 
 
 def resolve_dtype(dtype):

@@ -7,12 +7,7 @@ terms at one row have c equal sites, and a cavity leaves one of them out.
 
 import torch
 
-from .sites import Sites, cavities, iterate, no_sites
-
-TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-3}
-
-# First step towards the matched sites.
-DAMPING = 0.9
+from .sites import Sites, cavities, fixed_point
 
 
 def ep(K, likelihood, start=None, *, max_iter=100, work=None):
@@ -40,17 +35,7 @@ def ep(K, likelihood, start=None, *, max_iter=100, work=None):
     def rule(q, sites):
         return _match(q, sites, likelihood, copies)
 
-    options = {
-        "damping": DAMPING,
-        "climbs": False,
-        "tol": TOLERANCE[K.dtype],
-        "max_iter": max_iter,
-        "work": work,
-    }
-    result = iterate(K, rule, start or no_sites(K), **options)
-    if start is not None and not result.converged:
-        result = iterate(K, rule, no_sites(K), **options)
-    return result
+    return fixed_point(K, rule, start, climbs=False, max_iter=max_iter, work=work)
 
 
 def _match(q, sites, likelihood, copies):

@@ -18,6 +18,12 @@ from .._linalg.cholesky import cholesky_, half_log_det, invert_lower_, own_gram_
 from .acceleration import Stepper
 from .posterior import Posterior
 
+# Of the fixed points of EP and VI: the residual at which the next step is the last.
+TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-3}
+
+# First step of EP and VI towards the matched sites.
+DAMPING = 0.9
+
 # Where 1 - |L^-1 e_i|^2 is smaller than this, the marginal variance is computed from K
 # instead: the first form divides round-off by the site precision.
 SMALL_EXPLAINED = 1e-3
@@ -127,7 +133,7 @@ def sites_derivative(sites, q):
     return R.mul_(-0.5).addr_(q.alpha, q.alpha, alpha=0.5)
 
 
-def iterate(K, rule, start, *, damping, climbs, tol, max_iter, work=None):
+def fixed_point(K, rule, start=None, *, climbs, max_iter, work=None):
     """Move all sites at once to the fixed point of a rule.
 
     Parameters
@@ -135,28 +141,33 @@ def iterate(K, rule, start, *, damping, climbs, tol, max_iter, work=None):
     rule : callable ``(Conditional, Sites)`` -> (lml, residual, target)
         The approximate evidence, the distance from the fixed point and the sites that
         the method would choose given this posterior.
-    start : Sites
-    damping : float
-        Longest step towards `target`.
+    start : Sites, default=None
+        None starts at the prior, and so does another try if this start fails.
     climbs : bool
         Whether short steps towards `target` raise the lml.
-    tol : float
-        Residual at which the next step is the last: it makes the residual several
-        times smaller still, unless that is round-off.
     max_iter : int
-        Factorisations.
+        Most factorisations, from the start and again from the prior.
 
     Returns
     -------
     Inference
     """
-    sites, stepper = start, Stepper(damping, climbs)
+    if start is not None:
+        found = _iterate(K, rule, start, climbs, max_iter, work)
+        if found.converged:
+            return found
+    return _iterate(K, rule, no_sites(K), climbs, max_iter, work)
+
+
+def _iterate(K, rule, sites, climbs, max_iter, work):
+    stepper, tol = Stepper(DAMPING, climbs), TOLERANCE[K.dtype]
     converged = False
     for iteration in range(1, max_iter + 1):
         q = condition(K, sites, work)
         lml, residual, target = rule(q, sites)
         if converged or iteration == max_iter:
             break
+        # One more step makes it several times smaller, unless that is round-off.
         converged = residual <= tol
         sites = _next_sites(stepper, sites, target, q.variance, residual, lml)
     return Inference(

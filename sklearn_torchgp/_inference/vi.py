@@ -8,12 +8,7 @@ nu = E[d log p] + S mean, expectations under its own marginals (Opper and Archam
 
 import torch
 
-from .sites import Sites, iterate, no_sites
-
-TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-3}
-
-# First step towards the matched sites.
-DAMPING = 0.9
+from .sites import Sites, fixed_point
 
 
 def vi(K, likelihood, start=None, *, max_iter=100, work=None):
@@ -39,17 +34,7 @@ def vi(K, likelihood, start=None, *, max_iter=100, work=None):
     def rule(q, sites):
         return _ascend(q, sites, likelihood)
 
-    options = {
-        "damping": DAMPING,
-        "climbs": True,
-        "tol": TOLERANCE[K.dtype],
-        "max_iter": max_iter,
-        "work": work,
-    }
-    result = iterate(K, rule, start or no_sites(K), **options)
-    if start is not None and not result.converged:
-        result = iterate(K, rule, no_sites(K), **options)
-    return result
+    return fixed_point(K, rule, start, climbs=True, max_iter=max_iter, work=work)
 
 
 def _ascend(q, sites, likelihood):
