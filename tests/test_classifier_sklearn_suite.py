@@ -1,14 +1,11 @@
 """scikit-learn's own tests of its classifier, and its estimator checks, run on ours.
 
-The installed module is executed with `GaussianProcessClassifier` swapped for our class;
-pytest then collects its test functions from here.
+See `sklearn_suite`; pytest collects the test functions from here.
 """
 
-import importlib.util
-
 import pytest
-import sklearn.gaussian_process
 from sklearn.utils.estimator_checks import check_estimator
+from sklearn_suite import load_with, functions_of
 
 from sklearn_torchgp import TorchGPClassifier
 
@@ -16,21 +13,8 @@ from sklearn_torchgp import TorchGPClassifier
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def load_with_our_class():
-    name = "sklearn.gaussian_process.tests.test_gpc"
-    spec = importlib.util.find_spec(name)
-    module = importlib.util.module_from_spec(spec)
-    theirs = sklearn.gaussian_process.GaussianProcessClassifier
-    sklearn.gaussian_process.GaussianProcessClassifier = TorchGPClassifier
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sklearn.gaussian_process.GaussianProcessClassifier = theirs
-    return module
-
-
-module = load_with_our_class()
-globals().update({k: v for k, v in vars(module).items() if k.startswith("test_")})
+module = load_with(TorchGPClassifier, "test_gpc", "GaussianProcessClassifier")
+globals().update(functions_of(module))
 
 
 @pytest.fixture
