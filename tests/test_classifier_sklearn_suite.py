@@ -5,7 +5,7 @@ See `sklearn_suite`; pytest collects the test functions from here.
 
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
-from sklearn_suite import load_with, functions_of
+from sklearn_suite import functions_of, load_with
 
 from sklearn_torchgp import TorchGPClassifier
 

@@ -4,7 +4,7 @@ See `sklearn_suite`; pytest collects the test functions from here.
 """
 
 import pytest
-from sklearn_suite import load_with, functions_of
+from sklearn_suite import functions_of, load_with
 
 from sklearn_torchgp import TorchGPRegressor
 
