@@ -23,6 +23,7 @@ from ._tensors import (
     ArrayKind,
     as_numpy,
     check_same_kind,
+    own_or_copy,
     resolve_device,
     resolve_dtype,
 )
@@ -104,7 +105,8 @@ class GPEstimator:
         kept_source, kept = copies.get(name, (None, None))
         if kept_source is source and kept.device == device and kept.dtype == dtype:
             return kept
-        tensor = torch.as_tensor(source).to(device=device, dtype=dtype)
+        ready = own_or_copy(source) if isinstance(source, np.ndarray) else source
+        tensor = torch.as_tensor(ready).to(device=device, dtype=dtype)
         if device.type == "cuda":
             copies[name] = (source, tensor)
         return tensor

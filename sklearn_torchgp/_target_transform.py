@@ -80,8 +80,8 @@ class TargetMap:
         return self._apply("inverse_transform", z)
 
     def slope(self, y):
-        """dT / dy by central differences."""
-        return self._difference(self.forward, y)
+        """dT / dy by central differences; not finite outside the domain of T."""
+        return _difference(self.forward, y, self._y_spread)
 
     def log_density_terms(self, y):
         """T(y) and log |dT / dy|, -inf outside the domain of T."""
@@ -128,7 +128,8 @@ class TargetMap:
         """Gradients (m, d, t) of mean and deviation of y, from those of z."""
         z = mean + std * _NODES[:, None, None]
         g = self._at_nodes(mean, std)
-        slope = self._difference(self.inside, z.reshape(-1, z.shape[-1]))
+        flat = z.reshape(-1, z.shape[-1])
+        slope = _difference(self.inside, flat, self._z_spread)
         slope = _WEIGHTS[:, None, None] * slope.reshape(z.shape)
         first = np.einsum("q,qmt->mt", _WEIGHTS, g)
         deviation = np.sqrt(np.einsum("q,qmt->mt", _WEIGHTS, (g - first) ** 2))
@@ -157,11 +158,12 @@ class TargetMap:
         return np.clip(y, *self._y_limits)
 
     def _set_limits(self, y, z):
-        """The range of T, found from where g is not a number."""
+        """The range of T, found from where g is no number or turns back."""
         low, high = z.min(axis=0), z.max(axis=0)
-        spread = np.where(high > low, high - low, 1.0)
+        self._z_spread = np.where(high > low, high - low, 1.0)
+        self._y_spread = np.maximum(np.ptp(y, axis=0), 1e-12)
         ends = [
-            self._end_of_range(end, side * spread)
+            self._end_of_range(end, side * self._z_spread)
             for end, side in ((low, -1), (high, 1))
         ]
         bounded = np.isfinite(ends).any(axis=0)
@@ -172,24 +174,68 @@ class TargetMap:
     def _end_of_range(self, start, step):
         """The last z in the direction of step, infinite where there is none."""
         out = start + step * 2.0 ** np.arange(11)[:, None]
-        outside = np.isnan(self.backward(out))
+        outside = self._is_outside(out, start)
         ends = np.where(outside.any(axis=0), start, np.sign(step) * np.inf)
         first = np.argmax(outside, axis=0)
         good, bad = start.copy(), out[first, np.arange(len(start))]
         for _ in range(80 if outside.any() else 0):
             middle = 0.5 * (good + bad)
-            nan = np.isnan(self.backward(middle[None]))[0]
-            good, bad = np.where(nan, good, middle), np.where(nan, middle, bad)
+            beyond = self._is_outside(middle[None], start)[0]
+            good, bad = np.where(beyond, good, middle), np.where(beyond, middle, bad)
         return np.where(np.isfinite(ends), good, ends)
 
-    def _difference(self, function, at):
-        step = 6e-6 * np.maximum(np.abs(at), np.ptp(at, axis=0) + 1e-12)
+    def _is_outside(self, z, start):
+        """Where g(z) is no number, or g turns back on the way from `start`."""
+        onward = np.sign(z - start)
+        inward = z - 1e-4 * onward * self._z_spread
+        y = self.backward(z)
         with _quiet():
-            return (function(at + step) - function(at - step)) / (2 * step)
+            gains = np.stack(
+                [y - self.backward(from_) for from_ in (start[None], inward)]
+            )
+        turned = gains * np.where(self.rising, onward, -onward) < 0
+        return np.isnan(y) | turned.any(axis=0)
 
     def _apply(self, method, values):
         with _quiet():
             return np.array(getattr(self.transformer, method)(values), dtype=float)
+
+
+def _difference(function, at, spread, most=14):
+    """df / dx by central differences, for every entry by itself.
+
+    An entry's step starts at 6e-6 of its size (or of `spread` if that is larger) and is
+    divided by 8 until the quotient settles: near the end of a domain only short steps
+    stay inside, and log bends within them.
+    """
+    step = 6e-6 * np.maximum(np.abs(at), spread)
+    best, smallest_gap = np.full(at.shape, np.nan), np.full(at.shape, np.inf)
+    before = np.full(at.shape, np.nan)
+    for _ in range(most):
+        with _quiet():
+            up, down = (_where_possible(function, at + s) for s in (step, -step))
+            quotient = (up - down) / (2 * step)
+            gap = np.abs(quotient - before) / np.abs(quotient)
+            gap = np.where((quotient == 0) & (before == 0), 1.0, gap)
+        # A first quotient without another to compare it with is better than none.
+        closer = np.isfinite(quotient) & ((gap < smallest_gap) | np.isnan(best))
+        best = np.where(closer, quotient, best)
+        smallest_gap = np.where(closer & np.isfinite(gap), gap, smallest_gap)
+        if (smallest_gap < 1e-7).all():
+            break
+        before = np.where(smallest_gap < 1e-7, before, quotient)
+        step = step / 8
+    return best
+
+
+def _where_possible(function, rows):
+    """function(rows), NaN in the rows that it refuses: Box-Cox of a negative number."""
+    try:
+        return function(rows)
+    except ValueError:
+        if len(rows) == 1:
+            return np.full(rows.shape, np.nan)
+        return np.concatenate([_where_possible(function, row[None]) for row in rows])
 
 
 @contextmanager

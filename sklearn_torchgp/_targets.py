@@ -8,7 +8,7 @@ import torch
 
 from ._inference.trend import Basis, Trend
 from ._target_transform import TargetMap
-from ._tensors import as_numpy, resolve_dtype
+from ._tensors import as_numpy, own_or_copy, resolve_dtype
 from ._trend import fit_regressor, trend_columns
 
 
@@ -62,6 +62,12 @@ class Targets:
             )
         if rows.noise_variance is not None:
             factor = self._target_map.slope(y) ** 2
+            if not np.isfinite(factor).all():
+                raise ValueError(
+                    f"The 'target_transform' {self.target_transform!r} has no slope at "
+                    f"y = {y[~np.isfinite(factor)][0]!r}, which 'noise_variance' is to "
+                    "be scaled with. Leave noise_variance or the transform out."
+                )
             known = rows.noise_variance.reshape(len(y), -1) * factor
             rows.noise_variance = known[:, 0] if known.shape[1] == 1 else known
         rows.y = z.reshape(rows.y.shape)
@@ -71,7 +77,7 @@ class Targets:
         known = torch.as_tensor(known).to(mean).reshape(len(known), -1)
         if getattr(self, "_target_map", None) is None:
             return known
-        median = self._target_map.backward(as_numpy(mean))
+        median = self._target_map.inside(as_numpy(mean))
         return known * torch.from_numpy(self._target_map.slope(median) ** 2).to(mean)
 
     def _moments_of_y(self, mean, second):
@@ -108,7 +114,9 @@ class Targets:
         if not hasattr(self, "X_train_"):
             return torch.zeros((), device=device), torch.ones((), device=device)
         return tuple(
-            torch.as_tensor(as_numpy(stat)).to(device, torch.float64)
+            torch.as_tensor(own_or_copy(np.asarray(as_numpy(stat)))).to(
+                device, torch.float64
+            )
             for stat in (self._y_train_mean, self._y_train_std)
         )
 

@@ -103,6 +103,19 @@ def as_numpy(array):
         return np.from_dlpack(array, device="cpu", copy=True)
 
 
+def own_or_copy(array):
+    """A NumPy array, copied where torch cannot take its memory as it is.
+
+    That is foreign byte order (FITS and netCDF files), long doubles, negative strides,
+    and read-only memory, which torch warns of.
+    """
+    known = array.dtype.isnative and array.dtype.itemsize <= 8
+    if known and array.flags.writeable and all(step >= 0 for step in array.strides):
+        return array
+    long = array.dtype.kind == "f" and array.dtype.itemsize > 8
+    return np.array(array, np.float64 if long else array.dtype.newbyteorder("="))
+
+
 class ArrayKind:
     """The kind of array a caller uses, so that answers come back as the same.
 

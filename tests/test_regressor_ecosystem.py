@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import warnings
 
 import cloudpickle
 import joblib
@@ -285,3 +286,40 @@ def test_scikit_optimize_with_our_class():
         x = optimizer.ask()
         optimizer.tell(x, float((x[0] - 0.5) ** 2))
     assert min(optimizer.yi) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("X_type", "y_type"),
+    [(">f8", ">f8"), (">f4", "f8"), ("f8", np.longdouble), (">i4", ">i4")],
+)
+def test_foreign_numbers(X_type, y_type):
+    """FITS and netCDF files hold big-endian numbers."""
+    rng = np.random.RandomState(0)
+    X, y = 10 * rng.rand(20, 2), 100 * rng.rand(20)
+    X, y = X.astype(X_type), y.astype(y_type)
+    kernel = DotProduct() + RBF() + WhiteKernel(0.1)
+    ours = TorchGPRegressor(kernel, optimizer=None).fit(X, y)
+    theirs = GaussianProcessRegressor(kernel, optimizer=None).fit(X, y)
+    rtol = 1e-3 if X_type == ">f4" else 1e-6  # theirs is then float32 in part
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=rtol)
+
+
+def test_reversed_views_without_a_copy():
+    X = np.linspace(0, 1, 20)[:, None]
+    y = np.sin(6 * X[:, 0])
+    kernel = RBF() + WhiteKernel(0.1)
+    view = TorchGPRegressor(kernel, copy_X_train=False).fit(X[::-1], y[::-1])
+    np.testing.assert_allclose(
+        view.predict(X), TorchGPRegressor(kernel).fit(X, y).predict(X), rtol=1e-6
+    )
+
+
+def test_a_memory_map_that_is_read_only(tmp_path):
+    X = np.linspace(0, 1, 20)[:, None]
+    model = TorchGPRegressor(RBF() + WhiteKernel(0.1), optimizer=None).fit(X, X[:, 0])
+    joblib.dump(model, tmp_path / "model")
+    mapped = joblib.load(tmp_path / "model", mmap_mode="r")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = mapped.predict(X, return_std=True)
+    np.testing.assert_array_equal(found, model.predict(X, return_std=True))

@@ -166,6 +166,19 @@ def test_near_duplicates_without_noise():
     np.testing.assert_allclose(ours.predict(X), theirs.predict(X), atol=1e-6)
 
 
+@pytest.mark.parametrize("n", [200, 400, 700])
+def test_sorted_rows(n):
+    """A time series, finely sampled: the factor holds extrapolation weights."""
+    X = np.linspace(0, 1, n)[:, None]
+    y = np.sin(9 * X[:, 0])
+    kernel = 1.0 * RBF(0.2)
+    theirs, ours = both(kernel, X, y, optimizer=None, alpha=1e-6)
+    value, gradient = ours.log_marginal_likelihood(kernel.theta, eval_gradient=True)
+    expected, slope = theirs.log_marginal_likelihood(kernel.theta, eval_gradient=True)
+    assert value == pytest.approx(expected, rel=1e-8)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-4)
+
+
 @pytest.mark.parametrize("shift", [1e6, -1e6])
 def test_features_far_from_zero(shift):
     X, y = data()

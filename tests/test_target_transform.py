@@ -6,7 +6,7 @@ import sklearn
 import torch
 from dense_formulas import numeric_gradient
 from numpy.testing import assert_allclose
-from scipy.stats import lognorm
+from scipy.stats import lognorm, norm
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -301,3 +301,40 @@ def test_tensors(dtype):
     assert_allclose(std, want_std, rtol=tolerance)
     assert isinstance(gp.predict_interval(t(Z)), torch.Tensor)
     assert isinstance(gp.loo_predict(), torch.Tensor)
+
+
+def test_rows_of_any_size_are_told_by_themselves():
+    """y over six decades: each row's slope of log is its own."""
+    x = np.linspace(0, 1, 60)[:, None]
+    y = np.exp(7 * np.sin(6 * x[:, 0]) + 0.1 * np.random.RandomState(0).randn(60))
+    kernel = 1.0 * RBF(0.3) + WhiteKernel(0.01)
+    gp = TorchGPRegressor(kernel, optimizer=None, target_transform=LOG).fit(x, y)
+    plain = TorchGPRegressor(kernel, optimizer=None).fit(x, np.log(y))
+    mean, std = plain.predict(x, return_std=True)
+    want = norm.logpdf(np.log(y), mean, std) - np.log(y)
+    assert_allclose(gp.log_predictive_density(x, y), want, rtol=1e-6)
+    assert np.isfinite(gp.predict_interval(x, noise_variance=(0.1 * y) ** 2)).all()
+    gp.fit(x, y, noise_variance=(0.1 * y) ** 2)
+    assert_allclose(gp.noise_variance_train_, 0.01, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("transform", "back"), [(np.sqrt, np.square), (np.reciprocal, np.reciprocal)]
+)
+def test_quantiles_are_ordered_where_the_inverse_turns_back(transform, back):
+    x = np.linspace(0, 1, 60)[:, None]
+    y = np.random.RandomState(1).poisson(2 * np.exp(np.sin(6 * x[:, 0]))) + 0.5
+    gp = TorchGPRegressor(
+        1.0 * RBF(0.3) + WhiteKernel(0.2),
+        optimizer=None,
+        target_transform=FunctionTransformer(transform, back),
+    ).fit(x, y)
+    quantiles = gp.predict_quantiles(x, [0.01, 0.1, 0.5, 0.9, 0.99])
+    assert (np.diff(quantiles, axis=1) >= 0).all()
+
+
+def test_noise_needs_a_slope():
+    zero = np.r_[0.0, Y[1:]]
+    root = FunctionTransformer(np.sqrt, np.square)
+    with pytest.raises(ValueError, match=r"'target_transform' .* no slope at y = .*0"):
+        fixed(root).fit(X, zero, noise_variance=np.ones(len(Y)))

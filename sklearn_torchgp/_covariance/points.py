@@ -5,6 +5,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from .._tensors import own_or_copy
 from .distance import Separation
 
 
@@ -111,7 +112,5 @@ class Points:
         return view
 
     def _tensor(self, array):
-        array = np.ascontiguousarray(array)
-        if not array.flags.writeable:  # torch.from_numpy warns of read-only memory
-            array = array.copy()
+        array = own_or_copy(np.ascontiguousarray(array))
         return torch.from_numpy(array).to(device=self.device, dtype=self.dtype)

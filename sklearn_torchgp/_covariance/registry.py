@@ -8,6 +8,7 @@ supplies it. A value that is the same for all pairs may be one float; its pullba
 then given the sum of G.
 """
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -71,16 +72,25 @@ def lookup(kernel):
 
     A subclass is the kernel of its nearest registered ancestor only if it inherits
     everything that defines the values: `Matern` subclasses `RBF` and is another
-    kernel, and users' subclasses change `__call__`.
+    kernel, and users' subclasses change `__call__` or have other parameters.
     """
     cls = type(kernel)
     for ancestor in cls.__mro__:
         entry = _TABLE.get(ancestor)
         if entry is not None:
-            same = all(getattr(cls, m) is getattr(ancestor, m) for m in _MEANING)
+            same = cls is ancestor or _inherits_values(kernel, ancestor)
             accepted = entry.accepts is None or entry.accepts(kernel)
             return entry if same and accepted else None
     return None
+
+
+def _inherits_values(kernel, ancestor):
+    """Whether a subclass has its ancestor's methods and parameters."""
+    if any(getattr(type(kernel), m) is not getattr(ancestor, m) for m in _MEANING):
+        return False
+    known = set(inspect.signature(ancestor.__init__).parameters) - {"self"}
+    free = {hyperparameter.name for hyperparameter in kernel.hyperparameters}
+    return known <= set(kernel.get_params(deep=False)) and free <= known
 
 
 def register_kernel(kernel_class, function, *, diag=None, stationary=False):

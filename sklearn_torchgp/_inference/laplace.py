@@ -65,14 +65,14 @@ def _derivative(K, L, s, d1, d3):
     With R = s B^-1 s and u = (I - R K) (diag(Sigma) d3 / 2), which is how the mode's
     motion enters, the derivative is (a a' - R + u a' + a u') / 2.
     """
-    B_inverse = inverse_(L)
+    B_inverse = inverse_(L).tril_()
     # diag(Sigma) = (1 - diag B^-1) / s^2, and d3 / s^2 is bounded.
     explained = 1 - B_inverse.diagonal()
     ratio = torch.where(s > 0, d3 / s.square(), 0.0)
     half = 0.5 * explained * ratio
     R = B_inverse.mul_(s).mul_(s[:, None])
     v = K @ half
-    u = half - R @ v
+    u = half - (R @ v + R.mT @ v - R.diagonal() * v)  # R has its lower triangle only
     left = torch.stack([d1 + u, d1], dim=1)
     right = torch.stack([d1, u], dim=1)
     return R.mul_(-0.5).addmm_(left, right.mT, alpha=0.5)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .._linalg.cholesky import cholesky_, half_log_det, inverse_, solve
+from .._linalg.cholesky import cholesky_, half_log_det, inverse_, solve, symmetrize_
 from .newton import find_mode
 from .sites import factor
 
@@ -115,7 +115,7 @@ def _precisions_(E, K, root):
     for c, s in enumerate(root):
         L = factor(K[min(c, len(K) - 1)], s, E[c])
         total = total + half_log_det(L)
-        inverse_(L).mul_(s).mul_(s[:, None])
+        symmetrize_(inverse_(L)).mul_(s).mul_(s[:, None])
     return total
 
 

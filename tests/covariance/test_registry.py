@@ -10,6 +10,7 @@ from sklearn.gaussian_process.kernels import (
     RBF,
     CompoundKernel,
     ConstantKernel,
+    Hyperparameter,
     Matern,
     PairwiseKernel,
     WhiteKernel,
@@ -218,3 +219,34 @@ def test_register_kernel_names_the_bad_argument(arguments, name):
 def test_register_kernel_names_a_bad_diag():
     with pytest.raises(TypeError, match="diag"):
         register_kernel(Cosh, cosh, diag="diag")
+
+
+class UnitScale(RBF):
+    """Fewer parameters than its parent."""
+
+    def __init__(self):
+        super().__init__(0.3, "fixed")
+
+
+class Width(RBF):
+    """Another parameter than its parent's."""
+
+    def __init__(self, width=1.0, width_bounds=(1e-3, 1e3)):
+        self.width, self.width_bounds = width, width_bounds
+
+    @property
+    def length_scale(self):
+        return self.width / 2
+
+    @property
+    def hyperparameter_length_scale(self):
+        return Hyperparameter("width", "numeric", self.width_bounds)
+
+
+@pytest.mark.parametrize("kernel", [UnitScale(), Width()])
+@pytest.mark.filterwarnings("ignore::sklearn_torchgp.exceptions.KernelFallbackWarning")
+def test_subclasses_with_other_parameters_run_their_own_code(kernel):
+    assert registry.lookup(kernel) is None
+    X = np.linspace(0, 1, 12)[:, None]
+    K, _ = bind(kernel, X).gram()
+    np.testing.assert_allclose(np.tril(K), np.tril(kernel(X)), rtol=1e-13)

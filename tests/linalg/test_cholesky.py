@@ -70,6 +70,19 @@ def test_inverse_of_the_factor_and_its_gram_equal_lapack(n, path):
     np.testing.assert_allclose(gram.tril(), (W.T @ W).tril(), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("noise", [1e-2, 1e-4, 1e-6])
+def test_sorted_rows_of_a_smooth_kernel(noise, path):
+    """Here L holds extrapolation weights: a recurrence across columns would explode."""
+    x = torch.linspace(0, 1, 600, dtype=torch.float64)[:, None]
+    K = torch.exp(-0.5 * torch.cdist(x, x).square() / 0.2**2) + noise * torch.eye(600)
+    L = cholesky_(K.clone())
+    P = inverse_(L.clone()).tril()
+    P = P + P.tril(-1).T
+    assert (P @ K - torch.eye(600)).abs().max() < 1e-9 / noise
+    W = invert_lower_(L.clone())
+    assert (W @ L.tril() - torch.eye(600)).abs().max() < 1e-9
+
+
 @pytest.mark.parametrize("n", [3, 97, 600])
 def test_symmetrize(n):
     A = spd(n)
