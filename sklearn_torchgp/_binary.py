@@ -20,6 +20,56 @@ from ._threads import one_blas_thread
 from .exceptions import NotPositiveDefiniteError
 
 
+class Objective:
+    """theta, eval_gradient -> log marginal likelihood [, gradient].
+
+    Every evaluation starts from the solution of the one before. Two (n, n) buffers
+    serve all of them: K, and the matrix that is factored.
+
+    Parameters
+    ----------
+    covariance : Covariance
+    likelihood : object
+    infer : callable ``(K, likelihood, start, work)`` -> Inference
+    start : object or None
+
+    Attributes
+    ----------
+    K, work : tensors (n, n)
+    last : Inference or None
+        Of the last evaluation that succeeded.
+    """
+
+    def __init__(self, covariance, likelihood, infer, start):
+        points = covariance.points
+        self.covariance, self.likelihood, self.infer = covariance, likelihood, infer
+        self.K = points.zeros(points.n, points.n)
+        self.work = torch.empty_like(self.K)
+        self.start, self.last = start, None
+
+    def __call__(self, theta, eval_gradient):
+        with one_blas_thread():  # LAPACK serves few rows, torch the rest
+            return self._evaluate(theta, eval_gradient)
+
+    def _evaluate(self, theta, eval_gradient):
+        try:
+            _, pullback = self.covariance.gram(theta, out=self.K)
+            symmetrize_(self.K)
+            result = self.infer(self.K, self.likelihood, self.start, self.work)
+            if not np.isfinite(result.lml):
+                raise NotPositiveDefiniteError("the evidence is not finite")
+        except NotPositiveDefiniteError:
+            lml = np.float64(-np.inf)
+            return (lml, np.zeros_like(theta)) if eval_gradient else lml
+        self.last = result
+        if result.converged:
+            self.start = result.start
+        lml = np.float64(result.lml)
+        if not eval_gradient:
+            return lml
+        return lml, pullback(result.derivative().view_as(self.K))
+
+
 class LatentGP(GPEstimator, BaseEstimator):
     """What the binary and the softmax problem share: theta, and its objective.
 
@@ -86,46 +136,16 @@ class LatentGP(GPEstimator, BaseEstimator):
         start = getattr(self, "_start", None) if self.warm_start else None
         if start is None:
             return None
-        fits = np.shape(start)[-1] == len(self.y_train_)
-        return start if fits else None
+        # Laplace starts from an f, EP and VI from a precision and a shift.
+        shape = (len(self.y_train_),)
+        shape = shape if self.inference == "laplace" else (2, *shape)
+        return start if np.shape(start) == shape else None
 
     def _objective(self, covariance):
-        """theta -> log marginal likelihood [, gradient]; `last` holds the result.
-
-        Every evaluation starts from the solution of the one before. Two (n, n) buffers
-        serve all of them: K, and the matrix that is factored.
-        """
         points = covariance.points
-        K = points.zeros(points.n, points.n)
-        work = torch.empty_like(K)
         likelihood = self._likelihood(points.device)
         start = self._unpack(self._first_start(), points)
-
-        def evaluate(theta, eval_gradient):
-            try:
-                _, pullback = covariance.gram(theta, out=K)
-                symmetrize_(K)
-                result = self._infer(K, likelihood, objective.start, work)
-                if not np.isfinite(result.lml):
-                    raise NotPositiveDefiniteError("the evidence is not finite")
-            except NotPositiveDefiniteError:
-                lml = np.float64(-np.inf)
-                return (lml, np.zeros_like(theta)) if eval_gradient else lml
-            objective.last = result
-            if result.converged:
-                objective.start = result.start
-            lml = np.float64(result.lml)
-            if not eval_gradient:
-                return lml
-            return lml, pullback(result.derivative().view_as(K))
-
-        def objective(theta, eval_gradient):
-            with one_blas_thread():  # LAPACK serves few rows, torch the rest
-                return evaluate(theta, eval_gradient)
-
-        objective.start, objective.last = start, None
-        objective.K, objective.work = K, work
-        return objective
+        return Objective(covariance, likelihood, self._infer, start)
 
     def _condition(self, covariance, objective):
         """Everything that prediction needs, at kernel_.theta."""

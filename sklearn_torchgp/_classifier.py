@@ -45,8 +45,9 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         Most iterations of inference at one set of hyperparameters: Newton steps of
         Laplace, factorisations of EP and VI.
     warm_start : bool, default=False
-        Whether inference starts from the solution of the last call. (Within one `fit`
-        it always does; the solution is the same.)
+        Whether inference on two classes starts from the solution of the last call
+        with this `inference`. (Within one `fit` it always does, for any number of
+        classes; the solution is the same.)
     copy_X_train : bool, default=True
         Whether the training rows are copied or only referred to.
     random_state : int, RandomState instance or None, default=None

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ._base import GPEstimator
 from ._inference.batch import log_marginal_likelihoods
 from ._inference.evidence import evidence
 from ._inference.exact import rounding_jitter
@@ -31,7 +32,7 @@ class Criteria:
     # Until `fit` says otherwise: dependents set the training data by hand.
     sample_weight_train_ = None
     noise_variance_train_ = None
-    _rows_kept = None
+    _rows_kept = _rows_given = None
 
     def _fit_hyperparameters(self, device):
         """Maximise the objective over kernel_.theta."""
@@ -59,8 +60,11 @@ class Criteria:
         """The evaluation of all starts as one batch, where that pays; else None."""
         n, n_starts = self.X_train_.shape[0], 1 + self.n_restarts_optimizer
         plain = self.objective == "lml" and not self._has_own_objective()
+        # An override need not bear several threads.
+        minimise = type(self)._constrained_optimization
         if (
-            n_starts == 1
+            minimise is not GPEstimator._constrained_optimization
+            or n_starts == 1
             or n > BATCH_ROWS[device.type]
             or self.optimizer != "fmin_l_bfgs_b"
             or self.dtype == "mixed"
@@ -187,7 +191,8 @@ class Criteria:
         columns = [as_numpy(observations.y)]
         if isinstance(observations.noise, torch.Tensor):
             columns.append(as_numpy(observations.noise))
-        rows, weights = distinct_rows(X, columns, as_numpy(self.sample_weight_train_))
+        weights = as_numpy(self.sample_weight_train_)
+        rows, weights, _ = distinct_rows(X, columns, weights)
         if len(rows) == len(X):
             return covariance, observations
         weights = torch.as_tensor(weights).to(observations.y)
@@ -279,6 +284,10 @@ def _batch(covariance, observations, thetas):
     values, derivative = log_marginal_likelihoods(
         K, y, observations.noise, observations.jitter
     )
-    gradients = [pull(G) for pull, G in zip(pullbacks, derivative(), strict=True)]
     values = as_numpy(values).astype(np.float64)
-    return list(zip(values, gradients, strict=True))
+    found = []
+    for value, pull, G in zip(values, pullbacks, derivative(), strict=True):
+        # Where K overflowed the pullback of no weights is NaN.
+        good = np.isfinite(value)
+        found.append((value, pull(G) if good else np.zeros_like(thetas[0])))
+    return found

@@ -1,8 +1,9 @@
 """Leave-one-out: each training row told by the others."""
 
+import torch
 from sklearn.utils.validation import check_is_fitted
 
-from ._inference.loo import leave_one_out
+from ._inference.loo import copy_noise, leave_one_out, put_back
 from ._tensors import ArrayKind, as_numpy
 
 
@@ -14,6 +15,7 @@ class LeaveOneOut:
 
         The objective "loo" (GPML 5.11): in the units of y_train_, each row predicted
         from all others as in `loo_predict`; under weights, each copy of a row counts.
+        In float32 equal rows are one row with a weight, unless `objective` is "loo".
 
         Parameters
         ----------
@@ -72,6 +74,12 @@ class LeaveOneOut:
         own = self._own_noise(covariance, observations)
         mean, variance = leave_one_out(observations, self._posterior(device), own)
         X, kind = as_numpy(self.X_train_), ArrayKind(self.X_train_)
+        if self._rows_given is not None:  # of merged rows, one copy each
+            group, weight = map(torch.from_numpy, self._rows_given)
+            noise, X = copy_noise(observations, own)[group], X[group.numpy()]
+            rest = observations.weight[group] - weight.to(observations.weight)
+            y = observations.y[group]
+            mean, variance = put_back(mean[group], variance[group], y, noise, rest)
         moments = self._in_units_of_y(mean, variance.expand_as(mean), X)
         mean, variance = self._moments_of_y(*moments)
         if not return_std:

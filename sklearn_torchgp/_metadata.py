@@ -20,6 +20,9 @@ class Rows:
     noise_variance : ndarray (n,) or (n, t) or None
     kept : ndarray of bool or int, or None
         Which of the rows given these are, where not all of them in their order.
+    given : (ndarray of int, ndarray) or None
+        Where these are merged: for every row that was given with a weight, the row that
+        it is now and its weight.
     """
 
     X: object
@@ -27,6 +30,7 @@ class Rows:
     weight: np.ndarray | None = None
     noise_variance: np.ndarray | None = None
     kept: np.ndarray | None = None
+    given: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
     def checked(cls, X, y, sample_weight, noise_variance):
@@ -60,15 +64,18 @@ class Rows:
         )
         if np.size(alpha) > 1:
             columns.append(alpha[given])
-        index, weight = distinct_rows(self.X, columns, self.weight)
+        index, weight, group = distinct_rows(self.X, columns, self.weight)
         if (weight == 1).all():
             return replace(self, weight=None)
         table = np.column_stack([self.X[index], *(c[index] for c in columns)])
         order = np.lexsort(table.T)
-        index, weight = index[order], weight[order]
+        index, weight, group = index[order], weight[order], np.argsort(order)[group]
         noise = self.noise_variance
         noise = None if noise is None else noise[index]
-        return Rows(self.X[index], self.y[index], weight, noise, given[index])
+        own = np.ones(len(group)) if self.weight is None else self.weight
+        return Rows(
+            self.X[index], self.y[index], weight, noise, given[index], (group, own)
+        )
 
     def after(self, old):
         """These rows after the old ones; what only one side has is filled in."""
@@ -80,7 +87,12 @@ class Rows:
         noise = _joined(
             old.noise_variance, self.noise_variance, np.zeros(n_old), np.zeros(n_new)
         )
-        return Rows(X, y, weight, noise)
+        given = old.given
+        if given is not None:
+            group, own = given
+            more = np.ones(n_new) if self.weight is None else self.weight
+            given = np.r_[group, n_old + np.arange(n_new)], np.r_[own, more]
+        return Rows(X, y, weight, noise, given=given)
 
 
 def check_noise_variance(value, n_samples, n_targets):
@@ -165,12 +177,15 @@ def distinct_rows(X, columns, weights=None):
     index : ndarray (n_distinct,)
         First occurrences, ascending.
     weights : ndarray (n_distinct,)
+    group : ndarray (n_samples,)
+        Which of the distinct rows each row is.
     """
     table = np.column_stack([np.asarray(X, dtype=np.float64), *columns])
     _, first, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
     total = np.bincount(group.ravel(), weights)
     order = np.argsort(first)
-    return first[order], total[order].astype(np.float64)
+    group = np.argsort(order)[group.ravel()]
+    return first[order], total[order].astype(np.float64), group
 
 
 def _joined(old, new, old_default, new_default):

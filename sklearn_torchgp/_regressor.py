@@ -104,7 +104,8 @@ class TorchGPRegressor(
         the diagonal of the covariance is enlarged by a factor 1 + eps (n + 50)
         (n = 1000: 1.3e-4), without which float32 cannot factor it; `jitter_` says
         how much that is. Rows equal in X, y and noise are there kept once, with their
-        number as weight. "mixed" optimises the hyperparameters on a float32 factor
+        number as weight and in an order of their own (not with objective="loo").
+        "mixed" optimises the hyperparameters on a float32 factor
         with weights refined to float64, and then factors once in float64. Its error
         grows with the condition number (``benchmarks/bench_dtype.py`` measures it);
         where that is too large it raises
@@ -269,9 +270,10 @@ class TorchGPRegressor(
             self._check_alpha(len(y))
             self._check_n_targets(y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
-            if self.dtype == "float32" and self._knows_copies(kernel, rows.X):
+            merge = self.dtype == "float32" and self.objective != "loo"
+            if merge and self._knows_copies(kernel, rows.X):
                 rows = rows.merged(as_numpy(self.alpha))
-            self._rows_kept = rows.kept
+            self._rows_kept, self._rows_given = rows.kept, rows.given
             self._fit_targets(rows, kind)
             copy = np.copy if self.copy_X_train else np.asarray
             rows.X, rows.y = copy(rows.X), copy(rows.y)

@@ -48,7 +48,7 @@ def resolve_device(device, n_rows, *, fitted=False):
     """
     if isinstance(device, str) and device == "auto":
         use_cuda = torch.cuda.is_available() and n_rows >= CUDA_FROM_ROWS
-        return torch.device("cuda" if use_cuda else "cpu")
+        return _numbered(torch.device("cuda" if use_cuda else "cpu"))
     try:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
@@ -75,7 +75,14 @@ def resolve_device(device, n_rows, *, fitted=False):
             "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<index>' or "
             f"a torch.device of these types. Got {device!r} instead."
         )
-    return resolved
+    return _numbered(resolved)
+
+
+def _numbered(device):
+    """With its index: tensors name it, and other threads have another current GPU."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
 
 
 def _cuda_has(index):

@@ -16,7 +16,8 @@ def one_blas_thread():
 
     OpenBLAS has one count for the process. Who finds it at 1 changes nothing and hence
     restores nothing, so that overlapping fits in several Python threads end with the
-    count they began with.
+    count they began with. (A call from another thread than the main one was seen to
+    change nothing, OpenBLAS 0.3.30: hence nobody can restore it for another.)
     """
     before = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
     changed = [(pool, threads) for pool, threads in before if threads > 1]

@@ -27,9 +27,12 @@ class Meeting:
         self._n_members = n_members
         self._changed = threading.Condition()
         self._round = _Round()
+        self._stopped = False
 
     def __call__(self, theta, eval_gradient=True):
         with self._changed:
+            if self._stopped:
+                raise RuntimeError("the meeting was broken off")
             here, place = self._round, len(self._round.thetas)
             here.thetas.append(theta)
             self._finish_if_all_have_come()
@@ -44,6 +47,11 @@ class Meeting:
         with self._changed:
             self._n_members -= 1
             self._finish_if_all_have_come()
+
+    def break_off(self):
+        """Every call from now on raises."""
+        with self._changed:
+            self._stopped = True
 
     def _finish_if_all_have_come(self):
         here = self._round
@@ -81,4 +89,8 @@ def run_together(evaluate, run, starts):
             meeting.leave()
 
     with ThreadPoolExecutor(max_workers=len(starts)) as threads:
-        return list(threads.map(member, starts))
+        try:
+            return list(threads.map(member, starts))
+        except BaseException:  # Ctrl-C, too, is not to wait for all the minimisers
+            meeting.break_off()
+            raise

@@ -56,7 +56,9 @@ class Updates:
             self._check_params()
             new = self._new_rows(X, y, sample_weight, noise_variance)
             kind = ArrayKind(self.X_train_)
-            self._set_rows(new.after(self._old_rows()), kind)
+            rows = new.after(self._old_rows())
+            self._rows_given = rows.given
+            self._set_rows(rows, kind)
             self._extend(len(new.y), kind)
         return self
 
@@ -87,6 +89,7 @@ class Updates:
             as_numpy(self.y_train_),
             as_numpy(self.sample_weight_train_),
             as_numpy(self.noise_variance_train_),
+            given=self._rows_given,
         )
 
     def _extend(self, n_new, kind):

@@ -1,5 +1,6 @@
 """TorchGPClassifier: parity with scikit-learn, outputs, labels, weights, failures."""
 
+import gc
 import pickle
 import warnings
 from itertools import product
@@ -552,3 +553,27 @@ def test_warm_start_starts_from_the_last_solution():
             model.predict_proba(X), cold.predict_proba(X), atol=1e-6
         )
     assert again.fit(X[:30], y[:30]).base_estimator_.alpha_.shape == (30,)
+
+
+@pytest.mark.parametrize("pair", [("laplace", "ep"), ("vi", "laplace"), ("ep", "vi")])
+def test_warm_start_survives_another_inference(pair):
+    X, y = two_moons(40)
+    first, second = pair
+    model = TorchGPClassifier(KERNEL, inference=first, warm_start=True).fit(X, y)
+    model.set_params(inference=second).fit(X, y)
+    fresh = TorchGPClassifier(KERNEL, inference=second).fit(X, y)
+    np.testing.assert_allclose(
+        model.predict_proba(X), fresh.predict_proba(X), atol=1e-5
+    )
+
+
+def test_a_fit_leaves_no_buffers_behind():
+    X = np.random.RandomState(0).randn(300, 2)
+    gc.collect()
+    gc.disable()
+    try:
+        TorchGPClassifier(KERNEL, optimizer=None).fit(X, X[:, 0] > 0)
+        alive = [o for o in gc.get_objects() if type(o) is torch.Tensor and o.ndim == 2]
+        assert not [o for o in alive if o.shape == (300, 300)]
+    finally:
+        gc.enable()

@@ -225,3 +225,42 @@ def test_tensors(dtype):
     tolerance = 1e-9 if dtype == "float64" else 1e-3
     assert_allclose(mean, want, rtol=tolerance, atol=tolerance)
     assert_allclose(std, want_std, rtol=tolerance)
+
+
+@pytest.mark.parametrize("noise", [None, NOISE, np.c_[NOISE, 3 * NOISE]])
+@pytest.mark.parametrize("weight", [None, W])
+@pytest.mark.parametrize("y", [Y, Y2])
+def test_float32_answers_for_the_rows_given(y, weight, noise):
+    """There equal rows are merged: each of them is left out by itself all the same."""
+    if y is Y and np.ndim(noise) == 2:
+        noise = noise[:, 0]
+    rows = np.r_[np.arange(16), 3, 5, 5]
+    fit = {
+        "sample_weight": None if weight is None else weight[rows],
+        "noise_variance": None if noise is None else noise[rows],
+    }
+    found = fixed(dtype="float32").fit(X[rows], y[rows], **fit)
+    want = fixed().fit(X[rows], y[rows], **fit)
+    assert len(found.X_train_) == 16
+    answers = (gp.loo_predict(return_std=True) for gp in (found, want))
+    for a, b in zip(*answers, strict=True):
+        assert_allclose(a, b, rtol=2e-3, atol=2e-3)
+
+
+def test_float32_leaves_the_rows_of_partial_fit_out_by_themselves():
+    first, more = np.r_[0:10, 2, 2], np.r_[10:16]
+    found = fixed(dtype="float32").fit(X[first], Y[first])
+    found.partial_fit(X[more], Y[more])
+    rows = np.r_[first, more]
+    want = fixed().fit(X[rows], Y[rows])
+    assert_allclose(found.loo_predict(), want.loo_predict(), rtol=2e-3, atol=2e-3)
+
+
+def test_float32_objective_leaves_out_one_of_equal_rows():
+    rows = np.arange(16).repeat(2)
+    found, want = (
+        fixed(dtype=dtype, objective="loo").fit(X[rows], Y[rows])
+        for dtype in ("float32", "float64")
+    )
+    assert_allclose(found.objective_value_, want.objective_value_, rtol=1e-3)
+    assert_allclose(found.X_train_, want.X_train_)

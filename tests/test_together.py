@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor, _criteria
+from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._inference import exact
 from sklearn_torchgp._inference.batch import log_marginal_likelihoods
+from sklearn_torchgp._inference.observations import Observations
 from sklearn_torchgp._together import run_together
 
 KERNEL = 1.0 * RBF([1.0, 1.0], (1e-2, 1e2)) + WhiteKernel(0.1, (1e-4, 1e1))
@@ -132,3 +134,25 @@ def test_batched_starts_on_cuda():
     there = TorchGPRegressor(KERNEL, device="cuda", **settings).fit(X, y)
     here = TorchGPRegressor(KERNEL, device="cpu", **settings).fit(X, y)
     np.testing.assert_allclose(there.kernel_.theta, here.kernel_.theta, atol=1e-4)
+
+
+def test_a_covariance_that_overflows_has_no_gradient(batched):
+    kernel = DotProduct() ** 8
+    X = torch.arange(1.0, 9.0)[:, None].double()
+    covariance = Covariance(kernel, X.numpy(), dtype=torch.float32, device=X.device)
+    observations = Observations(torch.ones(8, 1), 0.1)
+    ((value, gradient),) = _criteria._batch(
+        covariance, observations, [np.array([20.0])]
+    )
+    assert value == -np.inf
+    assert not gradient.any()
+
+
+def test_an_overridden_minimiser_has_its_thread_to_itself(batched):
+    class Own(TorchGPRegressor):
+        def _constrained_optimization(self, obj_func, initial_theta, bounds):
+            return super()._constrained_optimization(obj_func, initial_theta, bounds)
+
+    X, y = data()
+    Own(KERNEL, n_restarts_optimizer=2, random_state=0).fit(X, y)
+    assert batched == []

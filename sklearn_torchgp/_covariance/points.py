@@ -1,5 +1,6 @@
 """Rows of data in the forms that kernels ask for."""
 
+import weakref
 from functools import cached_property
 
 import numpy as np
@@ -35,7 +36,7 @@ class Points:
         self.dtype, self.device = dtype, device
         self._origin = origin
         self._whole = self._rows = None
-        self._pairs, self._partner = {}, None
+        self._pairs, self._partner, self._separation = {}, None, None
 
     @cached_property
     def centre(self):
@@ -68,13 +69,11 @@ class Points:
 
     def apart(self, other):
         """The differences between these rows and those of `other`."""
-        if self._partner is other:
+        if self._partner is not None and self._partner() is other:
+            if self._separation is None:
+                self._separation = Separation(self.centred, other.centred, kept=True)
             return self._separation
         return Separation(self.centred, other.centred)
-
-    @cached_property
-    def _separation(self):
-        return Separation(self.centred, self._partner.centred, kept=True)
 
     def lower_blocks(self, blocks, *, keep):
         """Rows and columns of blocks of the lower triangle: pairs of Points.
@@ -86,7 +85,9 @@ class Points:
             pairs = [(self[rows], self[slice(0, rows.stop)]) for rows in blocks]
             if keep:
                 for rows, columns in pairs:
-                    rows._partner = columns
+                    rows._partner = weakref.ref(columns)
+                    for view in {rows, columns} - {self}:  # a cycle would outlive us
+                        view._whole = view._origin = weakref.proxy(self)
                 self._pairs[len(blocks)] = pairs
         return pairs
 

@@ -24,9 +24,12 @@ class Stepper:
         Longest damped step, as a fraction of the residual.
     climbs : bool
         Whether progress is judged by the objective.
+    memory : int, default=MEMORY
+        Steps that are remembered; 0 damps only.
     """
 
-    def __init__(self, damping, climbs):
+    def __init__(self, damping, climbs, memory=MEMORY):
+        self.most = memory
         self.damping = self.step = damping
         self.climbs = climbs
         self.memory = []
@@ -58,7 +61,8 @@ class Stepper:
             self.step = min(self.damping, 1.3 * self.step)
         self.x, self.r, self.size, self.objective = x, r, size, objective
         correction = self._correction(scale)
-        self.memory = [*self.memory, (x, r)][-MEMORY:]
+        if self.most:
+            self.memory = [*self.memory, (x, r)][-self.most :]
         self.accelerated = correction is not None
         damped = x + self.step * r
         return damped - correction if self.accelerated else damped

@@ -20,8 +20,7 @@ def ep(K, likelihood, start=None, *, max_iter=100, work=None):
     start : Sites, default=None
         None starts at the prior.
     max_iter : int, default=100
-        Most factorisations; a start that does not lead to the fixed point within them
-        is given up for the prior.
+        Most factorisations of a try; see `fixed_point`.
     work : tensor (n, n), default=None
 
     Returns

@@ -45,11 +45,40 @@ def leave_one_out(observations, posterior, own=0.0):
         p = torch.where(p * torch.stack(K_ii, dim=1) > 1e-10, p, 0.0)
     variance = 1 / p
     if observations.weight is not None:
-        parts = observations.factors()
-        noise = torch.stack([part.noise + own for part in parts], dim=1)
-        variance = variance + noise * (1 - 1 / observations.weight)[:, None]
+        rest = 1 - 1 / observations.weight
+        variance = variance + copy_noise(observations, own) * rest[:, None]
     mean = observations.y - posterior.alpha / p
     return torch.where(p > 0, mean, math.nan), variance
+
+
+def copy_noise(observations, own=0.0):
+    """The noise of one copy of each row, (n, n_factors)."""
+    parts = observations.factors()
+    return torch.stack([part.noise + own for part in parts], dim=1)
+
+
+def put_back(mean, variance, y, noise, copies):
+    """The same moments where some of the copies left out tell of the row, too.
+
+    Parameters
+    ----------
+    mean : tensor (n, t)
+        Of `leave_one_out`.
+    variance : tensor (n, n_factors)
+        Of `leave_one_out`.
+    y : tensor (n, t)
+    noise : tensor (n, n_factors)
+        Of one copy.
+    copies : tensor (n,)
+        How many are put back, 0 or more.
+    """
+    latent = (variance - noise).clamp_(min=0)
+    told = latent * copies[:, None]
+    # A copy without noise, or the only one to tell, is all there is to know.
+    doubt = torch.where(torch.isinf(told), 0.0, noise / (told + noise)).nan_to_num(1.0)
+    only = torch.isinf(latent) & (copies[:, None] > 0)
+    left = torch.where(only, noise / copies[:, None], latent * doubt)
+    return torch.where(doubt == 0, y, y + doubt * (mean - y)), left + noise
 
 
 def loo_log_density(K, observations, nugget=0.0):

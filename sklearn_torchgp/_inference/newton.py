@@ -63,7 +63,7 @@ def find_mode(times_K, log_p, expand, start, *, zero, largest_variance, max_iter
     largest_variance : float
         max diag K: how far the mode may move for a small gain.
     max_iter : int
-        Most steps.
+        Most steps after the one from `start`.
 
     Returns
     -------

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from .._linalg.cholesky import cholesky_, half_log_det, invert_lower_, own_gram_
-from .acceleration import Stepper
+from .acceleration import MEMORY, Stepper
 from .posterior import Posterior
 
 # Of the fixed points of EP and VI: the residual at which the next step is the last.
@@ -26,7 +26,7 @@ DAMPING = 0.9
 
 # Where 1 - |L^-1 e_i|^2 is smaller than this, the marginal variance is computed from K
 # instead: the first form divides round-off by the site precision.
-SMALL_EXPLAINED = 1e-3
+SMALL_EXPLAINED = 1e-5
 
 
 class Sites(NamedTuple):
@@ -116,10 +116,13 @@ def condition(K, sites, work=None):
     explained = (1 - unexplained).clamp_(min=0)
     variance = explained / sites.precision
     faint = explained < SMALL_EXPLAINED
-    if faint.any():
-        prior = K.diagonal()[faint]
-        V = W @ (s[:, None] * K[:, faint])
-        variance[faint] = (prior - V.square_().sum(0)).clamp_(min=0)
+    if not s.any():
+        variance = K.diagonal().clone()
+    elif faint.any():
+        rows = faint.nonzero()[:, 0]
+        for some in rows.split(512):
+            V = W @ (s[:, None] * K[:, some])
+            variance[some] = (K.diagonal()[some] - V.square_().sum(0)).clamp_(min=0)
     return Conditional(alpha, K @ alpha, variance, unexplained, log_det, W)
 
 
@@ -142,25 +145,31 @@ def fixed_point(K, rule, start=None, *, climbs, max_iter, work=None):
         The approximate evidence, the distance from the fixed point and the sites that
         the method would choose given this posterior.
     start : Sites, default=None
-        None starts at the prior, and so does another try if this start fails.
+        None starts at the prior, and so do two more tries, the last without
+        acceleration, where this start fails.
     climbs : bool
         Whether short steps towards `target` raise the lml.
     max_iter : int
-        Most factorisations, from the start and again from the prior.
+        Most factorisations of each try.
 
     Returns
     -------
     Inference
     """
+    prior = no_sites(K)
+    tries = [(prior, MEMORY), (prior, 0)]
     if start is not None:
-        found = _iterate(K, rule, start, climbs, max_iter, work)
+        tries.insert(0, (start, MEMORY))
+    for sites, memory in tries:
+        stepper = Stepper(DAMPING, climbs, memory)
+        found = _iterate(K, rule, sites, stepper, max_iter, work)
         if found.converged:
-            return found
-    return _iterate(K, rule, no_sites(K), climbs, max_iter, work)
+            break
+    return found
 
 
-def _iterate(K, rule, sites, climbs, max_iter, work):
-    stepper, tol = Stepper(DAMPING, climbs), TOLERANCE[K.dtype]
+def _iterate(K, rule, sites, stepper, max_iter, work):
+    tol = TOLERANCE[K.dtype]
     converged = False
     for iteration in range(1, max_iter + 1):
         q = condition(K, sites, work)

@@ -21,7 +21,7 @@ def vi(K, likelihood, start=None, *, max_iter=100, work=None):
     start : Sites, default=None
         None starts at the prior.
     max_iter : int, default=100
-        Most factorisations, from the start and again from the prior.
+        Most factorisations of a try; see `fixed_point`.
     work : tensor (n, n), default=None
 
     Returns

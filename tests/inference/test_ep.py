@@ -124,3 +124,13 @@ def test_cavity_against_leaving_the_row_out(link):
         assert m[i].item() == pytest.approx(posterior.mean(k).item(), abs=0.05)
         explained = posterior.explained(k).item()
         assert v[i].item() == pytest.approx(K[i, i].item() - explained, rel=0.05)
+
+
+def test_a_large_variance_on_sorted_rows():
+    """Accelerated steps do not get there; damped ones do."""
+    x = np.linspace(0, 1, 1000)[:, None]
+    noise = 0.3 * np.random.RandomState(0).randn(1000)
+    y = np.where(np.sin(12 * x[:, 0]) + noise > 0, 1.0, -1.0)
+    K, _ = gram_of(ConstantKernel(1e4) * RBF(0.2), x)
+    result = ep(K, Bernoulli("logit", tensor(y)))
+    assert result.converged
