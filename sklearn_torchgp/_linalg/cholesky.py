@@ -16,8 +16,7 @@ from . import lapack
 # Columns of a panel, and of one where the matrix is LARGE. CPU (2 cores, AVX-512, MKL):
 # a product with 96 or 192 columns ran at 112 to 125 GFLOP/s, with 64 at 60, with 128 at
 # 66 to 83. Every panel's product reads the matrix anew: beyond the caches wide panels
-# are better (n = 4000: 646 ms for factor and inverse, 679 ms with 96 columns), below
-# they cost more outside the products (n = 1000: 13.8 and 12.2 ms). CUDA: not measured.
+# are better, below they cost more outside the products. CUDA: not measured.
 PANEL = {"cpu": (96, 192), "cuda": (1024, 1024)}
 LARGE = 3000
 
@@ -52,9 +51,9 @@ def cholesky_(A):
 def inverse_(L):
     """Overwrite the lower triangle of L (n, n) with that of (L L')^-1 = W' W, W = L^-1.
 
-    Not by the recurrence P L = L^-T, which takes a quarter less time: the errors of its
-    first columns grow exponentially through the later ones where rows are sorted, as in
-    a time series.
+    Not by the recurrence P L = L^-T, although it is faster: the errors of the columns
+    that come first grow exponentially through the others where rows are sorted, as in a
+    time series.
     """
     if lapack.serves(L):
         return lapack.inverse_(L)
@@ -73,7 +72,8 @@ def invert_lower_(L):
     for J in reversed(_panels_of(L)):
         W, below = _small_inverse_(L[J, J].clone()), L[J.stop :, J]
         X = below @ W
-        for rows in panels(len(X), 192):  # most zeros of the triangle W++ are left out
+        # In blocks of rows, which leave out most zeros of the triangle W++.
+        for rows in panels(len(X), 2 * _width(L)):
             here = L[J.stop :, J.stop :][rows, : rows.stop]
             below[rows].addmm_(here, X[: rows.stop], beta=0, alpha=-1)
         L[J, J] = W
