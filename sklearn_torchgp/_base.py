@@ -7,7 +7,7 @@ import torch
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._covariance import Covariance
 from ._optimize import (
@@ -130,6 +130,9 @@ class GPEstimator:
             together,
         )
         winner = best(self.optimizer_results_)
+        settled = winner.converged and np.isfinite(winner.value)
+        if winner.refusal is not None and not settled:
+            raise winner.refusal  # where it led to cannot be evaluated
         self.kernel_.theta = winner.theta
         warn_unless_converged(self.optimizer_results_)
         warn_at_bounds(self.kernel_)
@@ -137,6 +140,7 @@ class GPEstimator:
 
     def _checked_theta(self, theta):
         """theta as float64 of the length that kernel_ has; else ValueError."""
+        check_is_fitted(self, "kernel_")
         theta = np.asarray(as_numpy(theta), dtype=np.float64)
         n_dims = self.kernel_.n_dims
         if theta.shape != (n_dims,):

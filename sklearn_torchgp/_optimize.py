@@ -11,6 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from ._threads import one_blas_thread
 from ._together import run_together
+from .exceptions import ConditioningError
 
 # Rows of the smallest subset that "coarse-to-fine" begins with.
 FEWEST_COARSE = 300
@@ -96,7 +97,8 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None
         `theta_start`, `theta`, `value` (of the maximised objective), `n_iterations`,
         `n_evaluations` (on all rows), `n_coarse_evaluations` (a dict from a number of
         rows to evaluations), `converged`, `message`, `seconds`. An optimiser that
-        does not report leaves None in `n_iterations` and `converged`.
+        does not report leaves None in `n_iterations` and `converged`. `refusal` is the
+        ConditioningError of the last theta on all rows that had one, else None.
     """
     if together is not None:
         n_rows, evaluate = together
@@ -129,20 +131,28 @@ def _run_start(make_stages, minimise, start, bounds):
         n_coarse_evaluations=evaluations,
         converged=getattr(optimum, "converged", None),
         message=getattr(optimum, "message", ""),
+        refusal=negative.refusal,
         seconds=time.perf_counter() - began,
     )
 
 
 class _Negative:
-    """theta, eval_gradient=True -> -value [, -gradient]; counts its calls."""
+    """theta, eval_gradient=True -> -value [, -gradient]; counts its calls.
+
+    A theta that the precision cannot carry counts as one without a value.
+    """
 
     def __init__(self, objective):
         self.objective = objective
-        self.calls = 0
+        self.calls, self.refusal = 0, None
 
     def __call__(self, theta, eval_gradient=True):
         self.calls += 1
-        result = self.objective(theta, eval_gradient)
+        try:
+            result = self.objective(theta, eval_gradient)
+        except ConditioningError as error:
+            self.refusal = error
+            result = (-np.inf, np.zeros_like(theta)) if eval_gradient else -np.inf
         return (-result[0], -result[1]) if eval_gradient else -result
 
 

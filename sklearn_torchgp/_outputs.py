@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._metadata import is_table
 from ._prediction import row_gradients
 from ._tensors import ArrayKind, as_numpy
 
@@ -72,11 +73,11 @@ class Outputs:
         X, kind = self._validate_rows(X, "predict_quantiles")
         mean, variance = self._gaussian(X, "var", True, noise_variance)
         probabilities = quantiles[:, None]
-        if self.target_transform is not None:
+        if self._target_map is not None:
             probabilities = self._target_map.quantiles(quantiles)
         z = torch.special.ndtri(torch.from_numpy(probabilities).to(mean))
         values = mean[:, None] + variance.sqrt()[:, None] * z
-        if self.target_transform is not None:
+        if self._target_map is not None:
             flat = as_numpy(values.reshape(-1, values.shape[-1]))
             back = self._target_map.inside(flat).reshape(values.shape)
             values = torch.from_numpy(back)
@@ -113,7 +114,7 @@ class Outputs:
                 f"it must be of shape {shape if shape[1] > 1 else shape[:1]}."
             )
         y, log_slope = y.reshape(shape), 0.0
-        if self.target_transform is not None:
+        if self._target_map is not None:
             y, log_slope = self._target_map.log_density_terms(y)
         y = torch.from_numpy(np.array(y)).to(mean)
         log_density = -0.5 * (
@@ -155,8 +156,13 @@ class Outputs:
         check_is_fitted(self, "X_train_")
         kind = ArrayKind(X)
         X, _ = self._validate_rows(X, "predict_gradient")
+        if not is_table(np.asarray(X)):
+            raise ValueError(
+                "predict_gradient needs rows that are vectors of numbers: there is no "
+                f"gradient in X of type {type(X).__name__} like these."
+            )
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        transformed = self.target_transform is not None
+        transformed = self._target_map is not None
         slope, variance = self._gradients(X, variance=return_std or transformed)
         if variance is None:
             return self._shown(slope, X, kind)

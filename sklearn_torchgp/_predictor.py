@@ -92,7 +92,7 @@ class Predictor:
         spread = "cov" if return_cov else "var" if return_std else None
         X, kind = self._validate_rows(X, "predict")
         # The mean of a transformed target depends on its variance, too.
-        transformed = self.target_transform is not None
+        transformed = self._target_map is not None
         needed = "var" if transformed and spread is None else spread
         mean, second = self._gaussian(X, needed, include_noise, noise_variance)
         mean, second = self._moments_of_y(mean, second)

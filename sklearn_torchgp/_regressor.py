@@ -6,6 +6,7 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
@@ -93,8 +94,8 @@ class TorchGPRegressor(
         `log_marginal_likelihood` and `loo_log_predictive_density`, for instance to
         add the log of a prior.
     warm_start : bool, default=False
-        Whether `fit` starts from the hyperparameters of the last `fit`, where the
-        kernel still has the same form.
+        Whether `fit` starts from the hyperparameters of the last `fit`, where `kernel`
+        still has the same form and values.
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
@@ -136,7 +137,8 @@ class TorchGPRegressor(
         One record per start: `theta_start`, `theta`, `value` (the log marginal
         likelihood reached), `n_iterations`, `n_evaluations`, `n_coarse_evaluations`
         (a dict from a number of rows to evaluations on so many), `converged`,
-        `message`, `seconds`. Empty without optimisation.
+        `message`, `refusal` (why a theta could not be evaluated in mixed precision,
+        or None), `seconds`. Empty without optimisation.
     trend_coef_ : array of shape (n_features,) or (n_targets, n_features)
         Coefficients of the trend (posterior mean) in units of y; zeros for a constant
         trend. Only with ``mean="constant"`` and ``mean="linear"``.
@@ -372,11 +374,16 @@ class TorchGPRegressor(
                 "length scales far above the spread of X, and dtype='float32' are the "
                 "usual causes."
             ) from error
-        self._needed_jitter = extra > 0
-        if self._needed_jitter:
+        # A factor with jitter is not one to extend.
+        self._factored_at = None if extra > 0 else self._factor_key()
+        if extra > 0:
             self._warn_of_jitter()
         self._set_posterior(posterior, kind)
         return lml
+
+    def _factor_key(self):
+        """What L_ depends on beyond the rows: equal keys, the same factor."""
+        return clone(self.kernel_), as_numpy(self.alpha), self.mean, self.dtype
 
     def _set_posterior(self, posterior, kind):
         alpha = posterior.alpha

@@ -16,8 +16,7 @@ class Targets:
     """Mixin of a regressor: the scale of y and the trend."""
 
     # Until `fit` says otherwise: dependents set the training data by hand.
-    _trend_columns = None
-    _trend = None
+    _trend_columns = _trend = _target_map = None
 
     def _fit_targets(self, rows, kind):
         """Learn trend regressor, offset and scale, and apply them to rows.y."""
@@ -75,14 +74,14 @@ class Targets:
     def _known_at(self, known, mean):
         """Known noise of new rows (m, 1 or t) in units of T(y): tensor."""
         known = torch.as_tensor(known).to(mean).reshape(len(known), -1)
-        if getattr(self, "_target_map", None) is None:
+        if self._target_map is None:
             return known
         median = self._target_map.inside(as_numpy(mean))
         return known * torch.from_numpy(self._target_map.slope(median) ** 2).to(mean)
 
     def _moments_of_y(self, mean, second):
         """Moments of T(y) as moments of y: tensors, `second` as in `_gaussian`."""
-        if getattr(self, "_target_map", None) is None:
+        if self._target_map is None:
             return mean, second
         m, s = as_numpy(mean), as_numpy(second)
         variance = s if s.ndim == 2 else np.einsum("iit->it", s)
@@ -93,16 +92,17 @@ class Targets:
 
     def _draws_of_y(self, draws):
         """Draws of T(y) (m, t, s) as draws of y."""
-        if getattr(self, "_target_map", None) is None:
+        if self._target_map is None:
             return draws
         flat = as_numpy(draws.transpose(1, 2).reshape(-1, draws.shape[1]))
         back = torch.from_numpy(self._target_map.inside(flat))
         return back.reshape(draws.shape[0], draws.shape[2], -1).transpose(1, 2)
 
     def _normalised(self, y):
-        if not self.normalize_y:
+        mean, std = as_numpy(self._y_train_mean), as_numpy(self._y_train_std)
+        if not np.any(mean) and np.all(std == 1):  # y keeps its dtype
             return y
-        return (y - as_numpy(self._y_train_mean)) / as_numpy(self._y_train_std)
+        return (y - mean) / std
 
     def _without_regressor(self, X, y):
         if not hasattr(self, "trend_estimator_"):

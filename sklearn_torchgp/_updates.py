@@ -13,13 +13,16 @@ from .exceptions import NotPositiveDefiniteError
 class Updates:
     """Mixin of a regressor: `partial_fit` and `warm_start`."""
 
+    # Until `fit` says otherwise: dependents set L_ and kernel_ by hand.
+    _factored_at = _theta_given = None
+
     def partial_fit(self, X, y, sample_weight=None, noise_variance=None):
         """Condition on more rows at the hyperparameters found, without a new `fit`.
 
-        The Cholesky factor is extended, O(n^2 k) for k new rows to n old ones. The
-        result is that of a fit to all rows with ``optimizer=None``, the scale of y
-        (`normalize_y`) and a trend regressor being those of the first fit. Before any
-        fit this is `fit`.
+        The Cholesky factor is extended, O(n^2 k) for k new rows to n old ones (where
+        `kernel_` or `alpha` have changed since, it is made anew). The result is that of
+        a fit to all rows with ``optimizer=None``, the scale of y (`normalize_y`) and a
+        trend regressor being those of the first fit. Before any fit this is `fit`.
 
         Parameters
         ----------
@@ -99,7 +102,7 @@ class Updates:
         covariance, observations = self._data(device)
         same_factors = len(observations.factors()) == old.n_factors
         try:
-            if self._needed_jitter or not same_factors:
+            if self._factored_at != self._factor_key() or not same_factors:
                 raise NotPositiveDefiniteError("the old factor does not serve")
             lml = self._extend_factor(old, n_new, covariance, observations, kind)
         except NotPositiveDefiniteError:
@@ -124,7 +127,10 @@ class Updates:
         """The kernel that `fit` starts from: a copy of its own, or of the last one."""
         kernel = self._initial_kernel()
         last = getattr(self, "kernel_", None)
-        if self.warm_start and last is not None and _form(last) == _form(kernel):
+        given, self._theta_given = self._theta_given, kernel.theta
+        warm = self.warm_start and last is not None and _form(last) == _form(kernel)
+        # New values of the `kernel` parameter are where the user wants to start.
+        if warm and np.array_equal(given, self._theta_given):
             lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
             kernel.theta = np.clip(last.theta, lower, upper)
         return kernel

@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 from sklearn.exceptions import NotFittedError
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
@@ -253,3 +254,41 @@ class TestWarmStart:
     def test_bad_value(self, value):
         with pytest.raises(ValueError, match="'warm_start'"):
             fixed(warm_start=value).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda gp: gp.set_params(alpha=1.0),
+        lambda gp: setattr(gp, "kernel_", 2.0 * RBF([1.0, 2.0]) + WhiteKernel(0.3)),
+        lambda gp: gp.log_marginal_likelihood(0 * KERNEL.theta, clone_kernel=False),
+        lambda gp: gp.set_params(normalize_y=False),
+    ],
+    ids=["alpha", "kernel_", "theta", "normalize_y"],
+)
+def test_what_changed_since_the_fit_counts(change):
+    gp = fixed(normalize_y=True, alpha=0.1).fit(X[:20], Y[:20])
+    change(gp)
+    gp.partial_fit(X[20:], Y[20:])
+    K = gp.kernel_(X) + gp.alpha * np.eye(len(X))
+    assert_allclose(gp.L_ @ gp.L_.T, K, atol=1e-12)
+    y = (Y - Y[:20].mean()) / Y[:20].std()
+    assert_allclose(gp.y_train_, y)
+    assert_allclose(gp.alpha_, np.linalg.solve(K, y), rtol=1e-8, atol=1e-10)
+
+
+def test_data_set_by_hand_may_grow():
+    theirs = GaussianProcessRegressor(KERNEL, optimizer=None).fit(X[:20], Y[:20])
+    gp = fixed()
+    for name, value in vars(theirs).items():
+        if name not in theirs.get_params():
+            setattr(gp, name, value)
+    gp.partial_fit(X[20:], Y[20:])
+    assert_allclose(gp.predict(X), fixed().fit(X, Y).predict(X), rtol=1e-8)
+
+
+def test_new_values_of_the_kernel_are_the_start():
+    gp = TorchGPRegressor(RBF(1.0), optimizer=None, alpha=0.1, warm_start=True)
+    gp.fit(X, Y)
+    assert gp.set_params(kernel__length_scale=3.0).fit(X, Y).kernel_ == RBF(3.0)
+    assert gp.set_params(kernel=RBF(5.0)).fit(X, Y).kernel_ == RBF(5.0)

@@ -8,9 +8,10 @@ import pytest
 import torch
 from kernel_zoo import rows
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
+from sklearn.preprocessing import PowerTransformer
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp.exceptions import JitterWarning
@@ -183,7 +184,7 @@ def test_record_of_every_start(data):
         assert set(record) == {
             "theta_start", "theta", "value", "n_iterations", "n_evaluations",
             "n_coarse_evaluations",
-            "converged", "message", "seconds",
+            "converged", "message", "refusal", "seconds",
         }  # fmt: skip
         assert record.converged
         assert record.n_evaluations >= record.n_iterations > 0
@@ -313,3 +314,15 @@ def test_fifty_fits_leave_nothing_behind(data):
     for _ in range(50):
         model.fit(*data)
     assert tensors() <= before + 2
+
+
+def test_a_likelihood_needs_a_fit():
+    with pytest.raises(NotFittedError):
+        TorchGPRegressor(KERNEL).log_marginal_likelihood(KERNEL.theta)
+
+
+def test_a_transform_set_after_the_fit_waits_for_the_next_one(data):
+    model = TorchGPRegressor(KERNEL, optimizer=None).fit(*data)
+    before = model.predict_interval(data[0])
+    model.set_params(target_transform=PowerTransformer())
+    np.testing.assert_array_equal(model.predict_interval(data[0]), before)

@@ -174,6 +174,25 @@ def test_mixed_precision_refuses_what_float32_cannot_carry():
         model.fit(X, y[:, 0].numpy())
 
 
+def test_mixed_precision_passes_over_starts_that_it_cannot_carry():
+    rng = np.random.RandomState(2)
+    X = rng.uniform(0, 5, (200, 2))
+    y = np.sin(X[:, 0]) + 0.5 * rng.randn(200)
+    kernel = ConstantKernel() * RBF(1.0) + WhiteKernel(0.1)
+    found, plain = (
+        TorchGPRegressor(
+            kernel, dtype=dtype, n_restarts_optimizer=3, random_state=0
+        ).fit(X, y)
+        for dtype in ("mixed", "float64")
+    )
+    refused = [r for r in found.optimizer_results_ if r.refusal is not None]
+    assert refused
+    assert all(isinstance(r.refusal, ConditioningError) for r in refused)
+    assert found.log_marginal_likelihood_value_ == pytest.approx(
+        plain.log_marginal_likelihood_value_, abs=1e-2
+    )
+
+
 def test_mixed_precision_fits_like_float64():
     _, y, X, kernel = smooth(120, 1e-2)
     y = y[:, 0].numpy()

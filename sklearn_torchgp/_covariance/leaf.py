@@ -107,6 +107,8 @@ class Leaf:
                 found = pullback(G)
             else:
                 found = self._autograd(function, params, inputs, G)
+            if self.entry.tensors:  # from outside, by `register_kernel`
+                self._check_gradients(found)
             for name, where in self.free.items():
                 if name in found:
                     grads.append((where, scale, found[name]))
@@ -124,7 +126,28 @@ class Leaf:
             value = function(tracked, *inputs)
             value = value[0] if isinstance(value, tuple) else value
             if not value.requires_grad:
-                return {}
+                raise ValueError(
+                    f"The torch function of {type(self.kernel).__name__} is to be "
+                    f"differentiated in {list(logs)}, but its value does not depend on "
+                    "them by torch operations. Compute it from `params` in torch "
+                    "(no .detach(), .item() or NumPy), or return (K, pullback)."
+                )
             leaves = list(logs.values())
-            found = torch.autograd.grad(value, leaves, G, allow_unused=True)
-        return {name: g for name, g in zip(logs, found, strict=True) if g is not None}
+            found = torch.autograd.grad(
+                value, leaves, G, allow_unused=True, materialize_grads=True
+            )
+        return dict(zip(logs, found, strict=True))
+
+    def _check_gradients(self, found):
+        """Raise unless `found` has the gradient of every free hyperparameter."""
+        wanted = {name: where.stop - where.start for name, where in self.free.items()}
+        got = found
+        if isinstance(found, dict):
+            got = {k: torch.as_tensor(value).numel() for k, value in found.items()}
+            if wanted.items() <= got.items():
+                return
+        raise ValueError(
+            f"The pullback of {type(self.kernel).__name__} must return a dict with the "
+            f"gradient of each free hyperparameter, of so many values: {wanted}. Got "
+            f"{got!r}."
+        )

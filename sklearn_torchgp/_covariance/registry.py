@@ -12,6 +12,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 # What a subclass may override and still be the same kernel to us: anything but these.
 _MEANING = ("__call__", "diag", "theta")
 
@@ -123,6 +125,12 @@ def register_kernel(kernel_class, function, *, diag=None, stationary=False):
     TypeError
         If `kernel_class` is no kernel class or a function is not callable.
 
+    Notes
+    -----
+    When used, a function raises ValueError if its value has another shape, if its
+    pullback does not give every free hyperparameter a gradient of its shape, or,
+    without a pullback, if autograd finds no way from the value to hyperparameters.
+
     Examples
     --------
     >>> import torch
@@ -145,5 +153,26 @@ def register_kernel(kernel_class, function, *, diag=None, stationary=False):
             raise TypeError(
                 f"The {name!r} parameter must be a callable. Got {value!r} instead."
             )
-    entry = TorchKernel(function, diag, stationary=stationary, tensors=True)
+    name = kernel_class.__name__
+    dense = _checked(function, f"function of {name}", "(m, n)", 2)
+    diag = diag and _checked(diag, f"diag of {name}", "(m,)", 1)
+    entry = TorchKernel(dense, diag, stationary=stationary, tensors=True)
     register(kernel_class, entry)
+
+
+def _checked(function, what, shape, n_inputs):
+    """The function, with an error that says so where it returns something else."""
+
+    def checked(params, *inputs):
+        result = function(params, *inputs)
+        value = result[0] if isinstance(result, tuple) else result
+        expected = tuple(len(rows) for rows in inputs)
+        if not isinstance(value, torch.Tensor) or value.shape != expected:
+            got = getattr(value, "shape", value)
+            raise ValueError(
+                f"The {what} in register_kernel must return a tensor of shape {shape}, "
+                f"here {expected}, or a pair of it and a pullback. Got {got!r} instead."
+            )
+        return result
+
+    return checked

@@ -17,7 +17,7 @@ from sklearn.gaussian_process.kernels import (
 )
 from sklearn.gaussian_process.tests._mini_sequence_kernel import MiniSeqKernel
 
-from sklearn_torchgp import register_kernel
+from sklearn_torchgp import TorchGPRegressor, register_kernel
 from sklearn_torchgp._covariance import Covariance, registry
 from sklearn_torchgp._covariance.fallback import Fallback
 from sklearn_torchgp.exceptions import KernelFallbackWarning
@@ -250,3 +250,53 @@ def test_subclasses_with_other_parameters_run_their_own_code(kernel):
     X = np.linspace(0, 1, 12)[:, None]
     K, _ = bind(kernel, X).gram()
     np.testing.assert_allclose(np.tril(K), np.tril(kernel(X)), rtol=1e-13)
+
+
+def squared_exponential(params, X, Z):
+    apart = (X[:, None] - Z) / params["length_scale"]
+    return torch.exp(-0.5 * apart.square().sum(-1))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda p, X, Z: squared_exponential(p, X, Z)[:, 0], r"shape \(m, n\)"),
+        (lambda p, X, Z: squared_exponential(p, X, Z)[:1], r"shape \(m, n\)"),
+        (lambda p, X, Z: 0.5, "Got 0.5"),
+        (lambda p, X, Z: None, "Got None"),
+        (lambda p, X, Z: squared_exponential(p, X, Z).detach(), "torch operations"),
+        (lambda p, X, Z: (squared_exponential(p, X, Z), lambda G: {}), "length_scale"),
+        (lambda p, X, Z: (squared_exponential(p, X, Z), lambda G: [1.0]), r"\[1.0\]"),
+        (
+            lambda p, X, Z: (
+                squared_exponential(p, X, Z),
+                lambda G: {"length_scale": torch.tensor(1.0)},
+            ),
+            "'length_scale': 2",
+        ),
+    ],
+    ids=["vector", "one row", "float", "None", "no graph", "empty", "list", "scalar"],
+)
+def test_a_function_that_breaks_its_promise_is_named(function, message, monkeypatch):
+    monkeypatch.setattr(registry, "_TABLE", dict(registry._TABLE))
+
+    class Promise(RBF):
+        def __call__(self, X, Y=None, eval_gradient=False):
+            raise NotImplementedError
+
+    register_kernel(Promise, function)
+    X = rows(6)[:, :2]
+    model = TorchGPRegressor(Promise([1.0, 2.0]) + WhiteKernel())
+    with pytest.raises(ValueError, match=f"Promise.*{message}"):
+        model.fit(X, X[:, 0])
+
+
+def test_the_diagonal_of_a_registered_kernel_is_checked(monkeypatch):
+    monkeypatch.setattr(registry, "_TABLE", dict(registry._TABLE))
+
+    class Promise(RBF):
+        pass
+
+    register_kernel(Promise, squared_exponential, diag=lambda p, X: torch.ones(2))
+    with pytest.raises(ValueError, match=r"diag of Promise.*\(m,\)"):
+        bind(Promise(), rows(6)).gram()
