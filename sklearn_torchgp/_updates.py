@@ -127,10 +127,10 @@ class Updates:
         """The kernel that `fit` starts from: a copy of its own, or of the last one."""
         kernel = self._initial_kernel()
         last = getattr(self, "kernel_", None)
-        given, self._theta_given = self._theta_given, kernel.theta
+        given, self._theta_given = self._theta_given, tuple(kernel.theta)
         warm = self.warm_start and last is not None and _form(last) == _form(kernel)
         # New values of the `kernel` parameter are where the user wants to start.
-        if warm and np.array_equal(given, self._theta_given):
+        if warm and given == self._theta_given:
             lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
             kernel.theta = np.clip(last.theta, lower, upper)
         return kernel
