@@ -29,12 +29,12 @@ def class_factors(class_weight, classes, codes, weight):
             )
         frequency = np.bincount(codes, weights=weight, minlength=len(classes))
         return frequency.sum() / (len(classes) * frequency)
+    # A fold may lack a rare class: labels that y does not contain are no error.
     labels = classes.tolist()
-    unknown = [label for label in class_weight if label not in labels]
-    if unknown:
+    if class_weight and not any(label in labels for label in class_weight):
         raise ValueError(
-            f"The 'class_weight' parameter names {unknown}, which y does not contain. "
-            f"The classes are {labels}."
+            f"The 'class_weight' parameter names {list(class_weight)}, of which y "
+            f"contains none. The classes are {labels}."
         )
     factors = np.array([class_weight.get(label, 1.0) for label in labels], dtype=float)
     if not (np.isfinite(factors).all() and (factors > 0).all()):

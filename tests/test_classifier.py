@@ -475,7 +475,7 @@ def test_bad_weights_are_refused(weight, message):
             {"multi_class": "softmax", "inference": "ep"},
             "goes with inference='laplace'",
         ),
-        ({"class_weight": {"x": 1.0}}, "names .'x'., which y does not contain"),
+        ({"class_weight": {"x": 1.0}}, "names .'x'., of which y contains none"),
         ({"class_weight": "even"}, "'class_weight' parameter must be"),
         ({"class_weight": {1.0: 0.0}}, "positive, finite weight"),
         ({"device": "abacus"}, "'device' parameter"),
@@ -577,3 +577,56 @@ def test_a_fit_leaves_no_buffers_behind():
         assert not [o for o in alive if o.shape == (300, 300)]
     finally:
         gc.enable()
+
+
+def test_class_weight_may_name_a_class_that_a_fold_lacks():
+    X, y = make_blobs(40, centers=3, random_state=0)
+    weight = {0: 1.0, 1: 2.0, 2: 5.0}
+    model = TorchGPClassifier(KERNEL, optimizer=None, class_weight=weight)
+    some = y < 2
+    np.testing.assert_allclose(
+        model.fit(X[some], y[some]).predict_proba(X),
+        clone(model)
+        .set_params(class_weight={0: 1.0, 1: 2.0})
+        .fit(X[some], y[some])
+        .predict_proba(X),
+    )
+    out = model.fit(X, y, sample_weight=np.where(y == 2, 0.0, 1.0))
+    assert list(out.classes_) == [0, 1]
+
+
+@pytest.mark.parametrize(("count", "variance"), [(200, 1e5), (1000, 1e4)])
+def test_softmax_of_many_counts_is_what_the_counts_say(count, variance):
+    x = np.linspace(0, 1, 40)[:, None]
+    logits = np.c_[3 * x, 2 * np.sin(6 * x), 0 * x]
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    X, y = np.repeat(x, 3, 0), np.tile([0, 1, 2], 40)
+    model = TorchGPClassifier(
+        variance * RBF(0.3), multi_class="softmax", optimizer=None
+    ).fit(X, y, sample_weight=np.round(count * p.ravel()) + 1)
+    # By Newton on whitened coordinates with the joint Hessian, in NumPy.
+    evidence = {200: -5796.74, 1000: -27741.63}[count]
+    assert model.log_marginal_likelihood_value_ == pytest.approx(evidence, abs=0.01)
+    assert np.abs(model.predict_proba(x) - p).max() < 2.5 / count**0.5 / 10
+
+
+@pytest.mark.parametrize(
+    ("inference", "count", "variance"),
+    [
+        *((name, 30, 1e3) for name in ("laplace", "ep", "vi")),
+        *((name, 1e4, v) for name in ("laplace", "ep") for v in (1e2, 1e4)),
+    ],
+)
+def test_many_counts_of_two_classes(inference, count, variance):
+    x = np.linspace(0, 1, 15)[:, None]
+    p = 1 / (1 + np.exp(-3 * np.sin(6 * x)))
+    X, y = np.repeat(x, 2, 0), np.tile([0, 1], 15)
+    weight = np.round(count * np.c_[1 - p, p].ravel()) + 1
+    model = TorchGPClassifier(
+        variance * RBF(0.3), inference=inference, optimizer=None
+    ).fit(X, y, sample_weight=weight)
+    found = model.predict_proba(x)[:, 1:]
+    counts = weight.reshape(15, 2)
+    np.testing.assert_allclose(
+        found, counts[:, 1:] / counts.sum(1, keepdims=True), atol=0.3 / count**0.5
+    )

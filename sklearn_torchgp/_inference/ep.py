@@ -7,6 +7,7 @@ terms at one row have c equal sites, and a cavity leaves one of them out.
 
 import torch
 
+from .laplace import laplace
 from .sites import Sites, cavities, fixed_point
 
 
@@ -18,7 +19,8 @@ def ep(K, likelihood, start=None, *, max_iter=100, work=None):
     K : tensor (n, n)
     likelihood : object with ``tilted`` and ``copies``
     start : Sites, default=None
-        None starts at the prior.
+        None starts at Laplace's sites: from the prior, all sites that move at once
+        overshoot where many observations agree or the variance is large.
     max_iter : int, default=100
         Most factorisations of a try; see `fixed_point`.
     work : tensor (n, n), default=None
@@ -34,7 +36,11 @@ def ep(K, likelihood, start=None, *, max_iter=100, work=None):
     def rule(q, sites):
         return _match(q, sites, likelihood, copies)
 
-    return fixed_point(K, rule, start, climbs=False, max_iter=max_iter, work=work)
+    def safe_start():
+        return laplace(K, likelihood, max_iter=max_iter, work=work).sites
+
+    options = {"climbs": False, "max_iter": max_iter, "work": work}
+    return fixed_point(K, rule, start, safe_start, **options)
 
 
 def _match(q, sites, likelihood, copies):

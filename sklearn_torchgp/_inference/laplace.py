@@ -31,11 +31,10 @@ def laplace(K, likelihood, start=None, *, max_iter=100, work=None):
         s = d2.neg().sqrt_()
         L = factor(K, s, work)
 
-        def target():
-            b = d1 - d2 * f
-            return b - s * solve(L, (s * (K @ b))[:, None])[:, 0]
+        def solve_newton(r):
+            return r - s * solve(L, (s * (K @ r))[:, None])[:, 0]
 
-        return d1, target, (L, s, d1, d2, d3)
+        return d1, lambda x: -d2 * x, solve_newton, (L, s, d1, d2, d3)
 
     mode = find_mode(
         lambda a: K @ a,

@@ -55,8 +55,9 @@ def find_mode(times_K, log_p, expand, start, *, zero, largest_variance, max_iter
     log_p : callable
         f -> log p of every row.
     expand : callable
-        ``expand(f)`` -> (gradient of log p, target, local), where ``target()`` is the
-        full Newton step's a, and `local` whatever the caller wants back at the mode.
+        ``expand(f)`` -> (gradient of log p, times_W, solve, local): W is minus its
+        Hessian, ``solve(r)`` is (I + W K)^-1 r, and `local` whatever the caller wants
+        back at the mode.
     start : tensor or None
     zero : tensor
         Of the shape of a.
@@ -73,10 +74,12 @@ def find_mode(times_K, log_p, expand, start, *, zero, largest_variance, max_iter
     a, f, psi = _best_start(times_K, log_p, expand, start, zero)
     converged = False
     for step in range(max_iter + 1):
-        gradient, target, local = expand(f)
+        gradient, _, solve, local = expand(f)
         if converged or step == max_iter:
             break
-        da = target() - a
+        # From what is left, not from W f + gradient as in the book's listing: large
+        # weights and variances would leave round-off of that size in the step.
+        da = solve(gradient - a)
         df = times_K(da)
         gain = ((gradient - a) * df).sum().item()
         noise = 4 * eps * (1 + abs(psi))
@@ -90,6 +93,8 @@ def find_mode(times_K, log_p, expand, start, *, zero, largest_variance, max_iter
             break
         a, f = a + length * da, f + length * df
     residual = (a - gradient).abs().max().item()
+    # Round-off can make a gain small, or negative, far from the mode.
+    converged = converged and residual <= eps**0.25 * (1 + a.abs().max().item())
     return Mode(a, f, _psi(log_p, a, f), local, converged, residual, step)
 
 
@@ -101,8 +106,8 @@ def _best_start(times_K, log_p, expand, start, zero):
     """a, f and psi(f) one full step from f = `start`, or at 0 where that is better."""
     psi = _psi(log_p, zero, zero)
     if start is not None:
-        _, target, _ = expand(start)
-        a = target()
+        gradient, times_W, solve, _ = expand(start)
+        a = solve(times_W(start) + gradient)
         f = times_K(a)
         psi_start = _psi(log_p, a, f)
         if psi_start > psi:

@@ -136,7 +136,7 @@ def sites_derivative(sites, q):
     return R.mul_(-0.5).addr_(q.alpha, q.alpha, alpha=0.5)
 
 
-def fixed_point(K, rule, start=None, *, climbs, max_iter, work=None):
+def fixed_point(K, rule, start, safe_start, *, climbs, max_iter, work=None):
     """Move all sites at once to the fixed point of a rule.
 
     Parameters
@@ -144,9 +144,10 @@ def fixed_point(K, rule, start=None, *, climbs, max_iter, work=None):
     rule : callable ``(Conditional, Sites)`` -> (lml, residual, target)
         The approximate evidence, the distance from the fixed point and the sites that
         the method would choose given this posterior.
-    start : Sites, default=None
-        None starts at the prior, and so do two more tries, the last without
-        acceleration, where this start fails.
+    start : Sites or None
+    safe_start : callable () -> Sites
+        Where to begin without a start, or where the start fails. Where that fails, too:
+        the prior, and last `safe_start` without acceleration.
     climbs : bool
         Whether short steps towards `target` raise the lml.
     max_iter : int
@@ -156,13 +157,14 @@ def fixed_point(K, rule, start=None, *, climbs, max_iter, work=None):
     -------
     Inference
     """
-    prior = no_sites(K)
-    tries = [(prior, MEMORY), (prior, 0)]
     if start is not None:
-        tries.insert(0, (start, MEMORY))
-    for sites, memory in tries:
+        found = _iterate(K, rule, start, Stepper(DAMPING, climbs), max_iter, work)
+        if found.converged:
+            return found
+    near, zero = safe_start(), torch.zeros_like(K.diagonal())
+    for begin, memory in ((near, MEMORY), (Sites(zero, zero), MEMORY), (near, 0)):
         stepper = Stepper(DAMPING, climbs, memory)
-        found = _iterate(K, rule, sites, stepper, max_iter, work)
+        found = _iterate(K, rule, begin, stepper, max_iter, work)
         if found.converged:
             break
     return found
@@ -199,12 +201,6 @@ def _next_sites(stepper, sites, target, variance, residual, lml):
     precision, shift = proposal.chunk(2)
     least = 0.1 * torch.minimum(sites.precision, target.precision)
     return Sites(torch.maximum(precision, least), shift)
-
-
-def no_sites(K):
-    """Sites that say nothing: the prior."""
-    zero = torch.zeros_like(K.diagonal())
-    return Sites(zero, zero)
 
 
 def leave_one_out(K, sites, copies=None, work=None):

@@ -79,11 +79,13 @@ def softmax_laplace(K, likelihood, start=None, *, max_iter=100, work=None):
         half_log_dets = _precisions_(E, K, root)
         M = cholesky_(torch.sum(E, dim=0, out=work))
 
-        def target():
-            b = w * (pi * f - pi * (pi * f).sum(dim=0)) + g
-            return b - _explain(E, M, times(K, b))
+        def times_W(x):
+            return w * (pi * x - pi * (pi * x).sum(dim=0))
 
-        return g, target, (pi, M, half_log_dets)
+        def solve_newton(r):
+            return r - _explain(E, M, times(K, r))
+
+        return g, times_W, solve_newton, (pi, M, half_log_dets)
 
     mode = find_mode(
         lambda a: times(K, a),

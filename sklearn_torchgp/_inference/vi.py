@@ -8,6 +8,7 @@ nu = E[d log p] + S mean, expectations under its own marginals (Opper and Archam
 
 import torch
 
+from .laplace import laplace
 from .sites import Sites, fixed_point
 
 
@@ -19,7 +20,8 @@ def vi(K, likelihood, start=None, *, max_iter=100, work=None):
     K : tensor (n, n)
     likelihood : object with ``expectations(m, v)``
     start : Sites, default=None
-        None starts at the prior.
+        None starts at Laplace's sites: from the prior, all sites that move at once
+        overshoot where many observations agree or the variance is large.
     max_iter : int, default=100
         Most factorisations of a try; see `fixed_point`.
     work : tensor (n, n), default=None
@@ -34,7 +36,11 @@ def vi(K, likelihood, start=None, *, max_iter=100, work=None):
     def rule(q, sites):
         return _ascend(q, sites, likelihood)
 
-    return fixed_point(K, rule, start, climbs=True, max_iter=max_iter, work=work)
+    def safe_start():
+        return laplace(K, likelihood, max_iter=max_iter, work=work).sites
+
+    options = {"climbs": True, "max_iter": max_iter, "work": work}
+    return fixed_point(K, rule, start, safe_start, **options)
 
 
 def _ascend(q, sites, likelihood):
