@@ -29,6 +29,13 @@ from ._tensors import (
 )
 
 
+def wants_fitted_value(theta, eval_gradient):
+    """Whether a likelihood is that of `fit`, which has no gradient (ValueError)."""
+    if theta is None and eval_gradient:
+        raise ValueError("Gradient can only be evaluated for theta!=None")
+    return theta is None
+
+
 class GPEstimator:
     """Mixin before a scikit-learn Gaussian-process estimator.
 

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from ._base import GPEstimator
+from ._base import GPEstimator, wants_fitted_value
 from ._inference import METHODS
 from ._inference.posterior import Posterior
 from ._inference.sites import Sites, leave_one_out
@@ -181,9 +181,7 @@ class LatentGP(GPEstimator, BaseEstimator):
         self, theta=None, eval_gradient=False, clone_kernel=True
     ):
         """Approximate log marginal likelihood at theta [, its gradient]."""
-        if theta is None:
-            if eval_gradient:
-                raise ValueError("Gradient can only be evaluated for theta!=None")
+        if wants_fitted_value(theta, eval_gradient):
             return self.log_marginal_likelihood_value_
         theta = self._checked_theta(theta)
         if not clone_kernel:

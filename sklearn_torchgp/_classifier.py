@@ -376,11 +376,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             If the gradient is asked for without theta, or theta has the wrong length.
         """
         check_is_fitted(self)
-        if theta is None and not eval_gradient:
-            return self.log_marginal_likelihood_value_
-        theta = None if theta is None else as_numpy(theta)
         return self.base_estimator_.log_marginal_likelihood(
-            theta, eval_gradient, clone_kernel
+            as_numpy(theta), eval_gradient, clone_kernel
         )
 
     def score(self, X, y, sample_weight=None):

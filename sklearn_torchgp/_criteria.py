@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ._base import GPEstimator
+from ._base import GPEstimator, wants_fitted_value
 from ._inference.batch import log_marginal_likelihoods
 from ._inference.evidence import evidence
 from ._inference.exact import rounding_jitter
@@ -260,9 +260,7 @@ class Criteria:
         ValueError
             If the gradient is asked for without theta, or theta has the wrong length.
         """
-        if theta is None:
-            if eval_gradient:
-                raise ValueError("Gradient can only be evaluated for theta!=None")
+        if wants_fitted_value(theta, eval_gradient):
             return self.log_marginal_likelihood_value_
         return self._evaluate("lml", theta, eval_gradient, clone_kernel)
 

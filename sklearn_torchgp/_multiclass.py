@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.gaussian_process.kernels import CompoundKernel
 from sklearn.utils.parallel import Parallel, delayed
 
+from ._base import wants_fitted_value
 from ._covariance import Points
 from ._tensors import resolve_dtype
 
@@ -67,9 +68,7 @@ class BinaryProblems(BaseEstimator):
         self, theta=None, eval_gradient=False, clone_kernel=True
     ):
         """Mean of the problems' evidences, at one theta for all or one for each."""
-        if theta is None:
-            if eval_gradient:
-                raise ValueError("Gradient can only be evaluated for theta!=None")
+        if wants_fitted_value(theta, eval_gradient):
             return self.log_marginal_likelihood_value_
         theta = np.asarray(theta, dtype=np.float64)
         n_problems = len(self.estimators_)

@@ -153,15 +153,13 @@ class Predictor:
 
         of, options = (covariance, posterior, X), {"noise": noise, "columns": columns}
         if spread == "cov":
-            mean, second = joint_moments(*of, **options)
-        else:
-            mean, second = row_moments(*of, spread, **options)
-        if spread == "var":
-            if (second < 0).any():
-                warnings.warn(
-                    "Predicted variances smaller than 0. Setting those variances to 0.",
-                    stacklevel=4,
-                )
+            return self._in_units_of_y(*joint_moments(*of, **options), X)
+        mean, second = row_moments(*of, spread, **options)
+        if spread and (second < 0).any():
+            warnings.warn(
+                "Predicted variances smaller than 0. Setting those variances to 0.",
+                stacklevel=4,
+            )
             second.clamp_(min=0)
         return self._in_units_of_y(mean, second, X)
 

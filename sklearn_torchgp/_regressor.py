@@ -383,7 +383,8 @@ class TorchGPRegressor(
 
     def _factor_key(self):
         """What L_ depends on beyond the rows: equal keys, the same factor."""
-        return clone(self.kernel_), as_numpy(self.alpha), self.mean, self.dtype
+        alpha = tuple(np.ravel(as_numpy(self.alpha)))
+        return clone(self.kernel_), alpha, self.dtype
 
     def _set_posterior(self, posterior, kind):
         alpha = posterior.alpha

@@ -17,6 +17,7 @@ from sklearn.gaussian_process.kernels import (
     RationalQuadratic,
     WhiteKernel,
 )
+from sklearn.gaussian_process.tests._mini_sequence_kernel import MiniSeqKernel
 from sklearn.linear_model import Ridge
 
 from sklearn_torchgp import TorchGPRegressor
@@ -136,4 +137,12 @@ def test_objects_have_no_gradient():
     words = ["a", "bb", "ccc"]
     gp = TorchGPRegressor(Length(), optimizer=None, alpha=0.1).fit(words, [0, 1, 2])
     with pytest.raises(ValueError, match="array|convert"):
+        gp.predict_gradient(words)
+
+
+def test_rows_without_numbers_have_no_gradient():
+    kernel = MiniSeqKernel()
+    words = np.array(["ACG", "AAT", "CCG", "TTA"])
+    gp = TorchGPRegressor(kernel, optimizer=None, alpha=0.1).fit(words, [0.0, 1, 2, 3])
+    with pytest.raises(ValueError, match="predict_gradient needs rows .* numbers"):
         gp.predict_gradient(words)

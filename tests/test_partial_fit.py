@@ -277,6 +277,12 @@ def test_what_changed_since_the_fit_counts(change):
     assert_allclose(gp.alpha_, np.linalg.solve(K, y), rtol=1e-8, atol=1e-10)
 
 
+def test_alpha_of_each_row_may_become_a_number():
+    gp = fixed(alpha=np.full(20, 0.1)).fit(X[:20], Y[:20])
+    gp.set_params(alpha=0.2).partial_fit(X[20:], Y[20:])
+    assert_same(gp, fixed(alpha=0.2).fit(X, Y))
+
+
 def test_data_set_by_hand_may_grow():
     theirs = GaussianProcessRegressor(KERNEL, optimizer=None).fit(X[:20], Y[:20])
     gp = fixed()

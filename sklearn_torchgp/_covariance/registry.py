@@ -154,13 +154,13 @@ def register_kernel(kernel_class, function, *, diag=None, stationary=False):
                 f"The {name!r} parameter must be a callable. Got {value!r} instead."
             )
     name = kernel_class.__name__
-    dense = _checked(function, f"function of {name}", "(m, n)", 2)
-    diag = diag and _checked(diag, f"diag of {name}", "(m,)", 1)
+    dense = _checked(function, f"function of {name}", "(m, n)")
+    diag = diag and _checked(diag, f"diag of {name}", "(m,)")
     entry = TorchKernel(dense, diag, stationary=stationary, tensors=True)
     register(kernel_class, entry)
 
 
-def _checked(function, what, shape, n_inputs):
+def _checked(function, what, shape):
     """The function, with an error that says so where it returns something else."""
 
     def checked(params, *inputs):

@@ -1,9 +1,8 @@
 """SciPy's LAPACK on the memory of small CPU tensors.
 
-Factor and inverse at n = 50, 128 and 200 took 0.023, 0.10 and 0.33 ms here and 0.023,
-0.23 and 0.44 ms by `torch.linalg.cholesky_ex` and `cholesky_inverse` (one core of CPU
-time each). Whoever calls them in a loop does it under `_threads.one_blas_thread`, and
-so a busy second core does not stop them.
+Up to some 200 rows faster than `torch.linalg.cholesky_ex` and `cholesky_inverse` on two
+threads. Whoever calls them in a loop does it under `_threads.one_blas_thread`, and so a
+busy second core does not stop them.
 
 A row-major lower triangle is a column-major upper one: hence ``.T`` and ``lower=0``.
 """
