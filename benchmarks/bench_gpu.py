@@ -38,7 +38,7 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._covariance import Covariance
-from sklearn_torchgp._inference.exact import log_marginal_likelihood
+from sklearn_torchgp._inference.exact.plain import log_marginal_likelihood
 
 SIZES = (2000, 5000, 10_000, 20_000, 40_000, 60_000)
 LIMITS = (80_000, 90_000, 100_000, 110_000, 120_000, 130_000)

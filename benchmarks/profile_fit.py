@@ -12,9 +12,9 @@ from harness import problem
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_torchgp._covariance import Covariance
-from sklearn_torchgp._inference.exact import log_marginal_likelihood
+from sklearn_torchgp._inference.exact.plain import log_marginal_likelihood
 from sklearn_torchgp._linalg.cholesky import cholesky_, inverse_
-from sklearn_torchgp._threads import one_blas_thread
+from sklearn_torchgp._linalg.threads import one_blas_thread
 
 
 def calls(n, d, repeats=20):

@@ -8,14 +8,14 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from ._base import GPEstimator
-from ._binary import BinaryGP
-from ._latent import LatentOutputs
-from ._metadata import check_weights
-from ._multiclass import OneVsOne, OneVsRest
-from ._softmax import SoftmaxGP
-from ._tensors import ArrayKind, as_numpy, check_same_kind, resolve_device
-from ._weights import TIE_BREAK, class_factors
+from ._classification.binary import BinaryGP
+from ._classification.latent import LatentOutputs
+from ._classification.multiclass import OneVsOne, OneVsRest
+from ._classification.softmax import SoftmaxGP
+from ._classification.weights import TIE_BREAK, class_factors
+from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_device
+from ._data.rows import check_weights
+from ._model.base import GPEstimator
 
 _CHOICES = {
     "multi_class": ("one_vs_rest", "one_vs_one", "softmax"),

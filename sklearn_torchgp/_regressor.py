@@ -11,20 +11,21 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 
-from ._base import GPEstimator
-from ._criteria import CRITERIA, Criteria
-from ._inference.evidence import evidence
-from ._inference.exact import JITTER_LADDER, fit_with_jitter
-from ._leave_one_out import LeaveOneOut
-from ._metadata import Rows, is_table
-from ._optimize import OPTIMIZERS
-from ._outputs import Outputs
-from ._paths import Paths
-from ._predictor import Predictor
-from ._targets import Targets
-from ._tensors import as_numpy, memory_for, resolve_dtype
-from ._trend import check_mean
-from ._updates import Updates
+from ._data.arrays import as_numpy, resolve_dtype
+from ._data.rows import Rows, is_table
+from ._inference.exact.evidence import evidence
+from ._inference.exact.plain import JITTER_LADDER, fit_with_jitter
+from ._linalg.memory import memory_for
+from ._model.base import GPEstimator
+from ._model.optimize import OPTIMIZERS
+from ._regression.criteria import CRITERIA, Criteria
+from ._regression.leave_one_out import LeaveOneOut
+from ._regression.outputs import Outputs
+from ._regression.paths import Paths
+from ._regression.predictions import Predictor
+from ._regression.targets import Targets
+from ._regression.trend import check_mean
+from ._regression.updates import Updates
 from .exceptions import JitterWarning, NotPositiveDefiniteError
 
 

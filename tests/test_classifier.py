@@ -217,7 +217,7 @@ def test_gradient_of_the_reported_evidence(multi_class):
 
 
 def test_coupling_recovers_consistent_pairs():
-    from sklearn_torchgp._multiclass import couple
+    from sklearn_torchgp._classification.multiclass import couple
 
     p = np.random.RandomState(0).dirichlet(np.ones(4), size=7)
     pairs = [(i, j) for i in range(4) for j in range(i + 1, 4)]
@@ -328,14 +328,14 @@ def test_softmax_leave_one_out_against_refitting():
 
 
 def test_blocks_of_rows_do_not_matter(monkeypatch):
-    from sklearn_torchgp import _tensors
+    from sklearn_torchgp._linalg import memory
 
     rows = np.random.RandomState(0).randn(300, 4) + X_IRIS.mean(axis=0)
     for multi_class in MODES:
         model = fixed(multi_class).fit(X_IRIS, y_iris)
         p = model.predict_proba(rows)
         with monkeypatch.context() as patch:
-            patch.setattr(_tensors, "BLOCK_BYTES", {"cpu": 1})
+            patch.setattr(memory, "BLOCK_BYTES", {"cpu": 1})
             np.testing.assert_allclose(model.predict_proba(rows), p, rtol=1e-12)
 
 

@@ -6,7 +6,7 @@ import pytest
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
-from sklearn_torchgp._optimize import growing_subsets
+from sklearn_torchgp._model.optimize import growing_subsets
 
 KERNEL = 1.0 * RBF([1.0, 1.0], (1e-2, 1e2)) + WhiteKernel(0.1, (1e-4, 1e1))
 

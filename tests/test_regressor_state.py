@@ -143,11 +143,11 @@ def test_copy_X_train(data, copy):
 
 
 def test_predictions_do_not_depend_on_the_rows_beside(model, monkeypatch):
-    from sklearn_torchgp import _tensors
+    from sklearn_torchgp._linalg import memory
 
     Z = rows(300, seed=4)
     mean, std = model.predict(Z, return_std=True)
-    monkeypatch.setitem(_tensors.BLOCK_BYTES, "cpu", 1)
+    monkeypatch.setitem(memory.BLOCK_BYTES, "cpu", 1)
     blocked_mean, blocked_std = model.predict(Z, return_std=True)
     np.testing.assert_allclose(blocked_mean, mean, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(blocked_std, std, rtol=1e-9)
@@ -219,14 +219,14 @@ def test_callable_optimizer(data):
 def test_one_warning_if_the_best_start_did_not_converge(data, monkeypatch):
     import scipy.optimize
 
-    from sklearn_torchgp import _optimize
+    from sklearn_torchgp._model import optimize
 
     minimise = scipy.optimize.minimize
 
     def impatient(*args, options, **kwargs):
         return minimise(*args, options={**options, "maxiter": 1}, **kwargs)
 
-    monkeypatch.setattr(_optimize.scipy.optimize, "minimize", impatient)
+    monkeypatch.setattr(optimize.scipy.optimize, "minimize", impatient)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         TorchGPRegressor(KERNEL, n_restarts_optimizer=3, random_state=0).fit(*data)

@@ -15,7 +15,8 @@ from sklearn.gaussian_process.kernels import (
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._covariance import Covariance, Points, few
-from sklearn_torchgp._inference import exact, mixed
+from sklearn_torchgp._inference.exact import mixed
+from sklearn_torchgp._inference.exact import plain as exact
 from sklearn_torchgp._linalg import lapack
 from sklearn_torchgp.exceptions import ConditioningError, NotPositiveDefiniteError
 

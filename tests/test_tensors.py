@@ -5,14 +5,13 @@ import pytest
 import torch
 
 from sklearn_torchgp import TorchGPRegressor
-from sklearn_torchgp._tensors import (
+from sklearn_torchgp._data.arrays import (
     ArrayKind,
     as_numpy,
-    memory_for,
     resolve_device,
     resolve_dtype,
-    row_blocks,
 )
+from sklearn_torchgp._linalg.memory import memory_for, row_blocks
 
 
 def test_a_covariance_that_does_not_fit_says_so():

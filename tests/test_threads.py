@@ -4,7 +4,7 @@ import threading
 
 import threadpoolctl
 
-from sklearn_torchgp._threads import one_blas_thread
+from sklearn_torchgp._linalg.threads import one_blas_thread
 
 
 def blas_threads():

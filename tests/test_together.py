@@ -5,12 +5,13 @@ import pytest
 import torch
 from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, WhiteKernel
 
-from sklearn_torchgp import TorchGPRegressor, _criteria
+from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._covariance import Covariance
-from sklearn_torchgp._inference import exact
-from sklearn_torchgp._inference.batch import log_marginal_likelihoods
-from sklearn_torchgp._inference.observations import Observations
-from sklearn_torchgp._together import run_together
+from sklearn_torchgp._inference.exact import plain as exact
+from sklearn_torchgp._inference.exact.batch import log_marginal_likelihoods
+from sklearn_torchgp._likelihoods.gaussian import Observations
+from sklearn_torchgp._model.together import run_together
+from sklearn_torchgp._regression import criteria as _criteria
 
 KERNEL = 1.0 * RBF([1.0, 1.0], (1e-2, 1e2)) + WhiteKernel(0.1, (1e-4, 1e1))
 

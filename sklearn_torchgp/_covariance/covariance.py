@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.gaussian_process import kernels
 
-from .._tensors import row_blocks
+from .._linalg.memory import row_blocks
 from . import nonstationary, stationary  # noqa: F401 (they fill the table)
 from .fallback import Fallback
 from .few import few_rows

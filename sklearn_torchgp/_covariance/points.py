@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from .._tensors import own_or_copy
+from .._data.arrays import own_or_copy
 from .distance import Separation
 
 

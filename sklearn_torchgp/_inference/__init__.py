@@ -5,9 +5,9 @@ covariance matrix (a symmetric G, lower triangle valid, on which the caller appl
 ``covariance.pullback``), and a posterior. It knows neither kernels nor estimators.
 """
 
-from .ep import ep
-from .laplace import laplace
-from .vi import vi
+from .sites.ep import ep
+from .sites.laplace import laplace
+from .sites.vi import vi
 
 METHODS = {"laplace": laplace, "ep": ep, "vi": vi}
 

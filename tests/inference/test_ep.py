@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from sklearn_torchgp._inference import METHODS
-from sklearn_torchgp._inference.sites import leave_one_out
+from sklearn_torchgp._inference.sites.engine import leave_one_out
 from sklearn_torchgp._likelihoods import Bernoulli
 
 ep = METHODS["ep"]

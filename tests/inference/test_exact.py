@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from sklearn_torchgp._inference.exact import (
+from sklearn_torchgp._inference.exact.plain import (
     JITTER_LADDER,
     fit_with_jitter,
     log_marginal_likelihood,

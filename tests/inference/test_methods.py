@@ -17,7 +17,7 @@ from classification_cases import (
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from sklearn_torchgp._inference import METHODS
-from sklearn_torchgp._inference.sites import leave_one_out
+from sklearn_torchgp._inference.sites.engine import leave_one_out
 from sklearn_torchgp._likelihoods import Bernoulli, class_log_probabilities
 
 CASES = [pytest.param(p, s, id=label) for label, p, s in settings()]

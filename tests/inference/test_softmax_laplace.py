@@ -8,7 +8,10 @@ from sklearn.datasets import load_iris
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from sklearn_torchgp._inference import METHODS
-from sklearn_torchgp._inference.softmax_laplace import posterior_blocks, softmax_laplace
+from sklearn_torchgp._inference.sites.softmax_laplace import (
+    posterior_blocks,
+    softmax_laplace,
+)
 from sklearn_torchgp._likelihoods import Bernoulli, Softmax
 
 IRIS = REFERENCE["iris30"]["settings"]

@@ -1,0 +1,200 @@
+"""Several classes from binary problems: one against the rest, or every pair."""
+
+from itertools import combinations
+
+import numpy as np
+import torch
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator, clone
+from sklearn.gaussian_process.kernels import CompoundKernel
+from sklearn.utils.parallel import Parallel, delayed
+
+from .._covariance import Points
+from .._data.arrays import resolve_dtype
+from .._model.base import wants_fitted_value
+
+
+class BinaryProblems(BaseEstimator):
+    """A set of binary problems on the same training rows.
+
+    Parameters
+    ----------
+    estimator : BinaryGP
+        Cloned for each problem.
+    n_jobs : int, default=None
+        Processes; None means 1.
+
+    Attributes
+    ----------
+    estimators_ : list of BinaryGP
+    classes_ : ndarray (n_classes,), codes
+    kernel_ : CompoundKernel of the kernels of the problems
+    """
+
+    def __init__(self, estimator, *, n_jobs=None):
+        self.estimator = estimator
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit every problem; y holds codes 0, 1, ..."""
+        self.X_train_, self.y_train_ = X, y
+        self.classes_ = np.unique(y)
+        problems = self._problems(X, y, sample_weight)
+        parallel = effective_n_jobs(self.n_jobs) > 1
+        points = None if parallel else self._shared_points(X, len(y))
+        self.estimators_ = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit)(clone(self.estimator), *problem, points)
+            for problem in problems
+        )
+        self.log_marginal_likelihood_value_ = np.mean(
+            [e.log_marginal_likelihood() for e in self.estimators_]
+        )
+        return self
+
+    def _shared_points(self, X, n):
+        estimator = self.estimator
+        device = estimator._device_for(n)
+        return Points(X, dtype=resolve_dtype(estimator.dtype), device=device)
+
+    @property
+    def kernel_(self):
+        return CompoundKernel([e.kernel_ for e in self.estimators_])
+
+    @property
+    def optimizer_results_(self):
+        return [record for e in self.estimators_ for record in e.optimizer_results_]
+
+    def log_marginal_likelihood(
+        self, theta=None, eval_gradient=False, clone_kernel=True
+    ):
+        """Mean of the problems' evidences, at one theta for all or one for each."""
+        if wants_fitted_value(theta, eval_gradient):
+            return self.log_marginal_likelihood_value_
+        theta = np.asarray(theta, dtype=np.float64)
+        n_problems = len(self.estimators_)
+        n_dims = self.estimators_[0].kernel_.n_dims
+        if theta.shape not in ((n_dims,), (n_dims * n_problems,)):
+            raise ValueError(
+                f"Shape of theta must be either ({n_dims},), one theta for all binary "
+                f"problems, or ({n_dims * n_problems},), one for each of the "
+                f"{n_problems}. Obtained theta with shape {theta.shape}."
+            )
+        shared = theta.size == n_dims
+        parts = [theta] * n_problems if shared else np.split(theta, n_problems)
+        results = [
+            e.log_marginal_likelihood(part, eval_gradient, clone_kernel)
+            for e, part in zip(self.estimators_, parts, strict=True)
+        ]
+        if not eval_gradient:
+            return np.mean(results)
+        values, gradients = zip(*results, strict=True)
+        whole = np.mean(gradients, axis=0) if shared else np.ravel(gradients)
+        return np.mean(values), whole if shared else whole / n_problems
+
+    def latent_moments(self, X):
+        """Means and variances of the problems' latent values: (m, n_problems) each."""
+        moments = [e.latent_moments(X) for e in self.estimators_]
+        return tuple(torch.stack(m, dim=1) for m in zip(*moments, strict=True))
+
+    def latent_joint(self, X):
+        """Means (m, p) and covariances (m, m, p) of p independent problems."""
+        moments = [e.latent_joint(X) for e in self.estimators_]
+        return tuple(torch.stack(m, dim=-1) for m in zip(*moments, strict=True))
+
+
+class OneVsRest(BinaryProblems):
+    """One problem for each class; probabilities are the positive ones, normalised."""
+
+    def _problems(self, X, y, weight):
+        return [(X, (y == c).astype(np.int64), weight) for c in self.classes_]
+
+    def log_proba(self, X):
+        """Log of the class probabilities at X: (m, C)."""
+        return _normalised([e.log_proba(X) for e in self.estimators_])
+
+    def loo_log_proba(self):
+        """The same for each training row without its own label: (n, C)."""
+        return _normalised([e.loo_log_proba() for e in self.estimators_])
+
+
+class OneVsOne(BinaryProblems):
+    """One problem for each pair of classes, on the rows of these two.
+
+    Probabilities by the second method of Wu, Lin and Weng (2004), "Probability
+    estimates for multi-class classification by pairwise coupling".
+    """
+
+    def _problems(self, X, y, weight):
+        problems = []
+        for rows, second in self._pairs(y):
+            part = X[rows] if isinstance(X, np.ndarray) else [X[i] for i in rows]
+            chosen = None if weight is None else weight[rows]
+            problems.append((part, (y[rows] == second).astype(np.int64), chosen))
+        return problems
+
+    def _pairs(self, y):
+        """Rows of both classes and the positive class, for each pair."""
+        return [
+            (np.flatnonzero((y == first) | (y == second)), second)
+            for first, second in combinations(self.classes_, 2)
+        ]
+
+    def _shared_points(self, X, n):
+        """None: every problem has rows of its own."""
+        return None
+
+    def log_proba(self, X):
+        """Log of the class probabilities at X: (m, C)."""
+        r = [e.log_proba(X)[:, 1].exp() for e in self.estimators_]
+        return couple(r, len(self.classes_)).log()
+
+    def loo_log_proba(self):
+        """The same for each training row without its own label: (n, C)."""
+        r = []
+        for e, (rows, _) in zip(
+            self.estimators_, self._pairs(self.y_train_), strict=True
+        ):
+            p = e.log_proba(self.X_train_)
+            p[torch.as_tensor(rows, device=p.device)] = e.loo_log_proba()
+            r.append(p[:, 1].exp())
+        return couple(r, len(self.classes_)).log()
+
+
+def _fit(estimator, X, y, weight, points):
+    return estimator.fit(X, y, weight, points)
+
+
+def _normalised(log_proba):
+    """Positive log probabilities, normalised over problems (in logs: no 0 / 0)."""
+    return torch.log_softmax(torch.stack([p[:, 1] for p in log_proba], dim=1), dim=1)
+
+
+def couple(r, n_classes):
+    """Class probabilities from those of pairs.
+
+    Minimises sum_{i != j} (r_ji p_i - r_ij p_j)^2 subject to sum_i p_i = 1: a linear
+    system, whose solution is positive (Wu, Lin and Weng 2004, section 4.2).
+
+    Parameters
+    ----------
+    r : list of tensors (m,)
+        Probability of the second class of each pair, in lexical order.
+
+    Returns
+    -------
+    tensor (m, n_classes)
+    """
+    C, m = n_classes, r[0].shape[0]
+    R = r[0].new_zeros(m, C, C)  # R[:, i, j] = p(i | i or j)
+    for (i, j), second in zip(combinations(range(C), 2), r, strict=True):
+        # Away from 0 and 1, where the system may become singular.
+        second = second.clamp(1e-12, 1 - 1e-12)
+        R[:, i, j], R[:, j, i] = 1 - second, second
+    system = r[0].new_zeros(m, C + 1, C + 1)
+    system[:, :C, :C] = -R * R.mT
+    system[:, range(C), range(C)] = R.square().sum(dim=1)
+    system[:, :C, C] = system[:, C, :C] = 1
+    target = r[0].new_zeros(m, C + 1)
+    target[:, C] = 1
+    p = torch.linalg.solve(system, target)[:, :C].clamp(min=1e-300)
+    return p / p.sum(dim=1, keepdim=True)

@@ -1,0 +1,1 @@
+"""Arrays of any kind and what comes with the rows."""

@@ -1,0 +1,164 @@
+"""Where numbers live: devices, precisions, array kinds."""
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn import get_config
+
+# Of all tensors but one: in "mixed" the optimisation's factor is float32.
+DTYPES = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "mixed": torch.float64,
+}
+
+# Rows above which device="auto" takes the GPU. Not measured yet (no GPU at hand when
+# this was written): below about a thousand rows the launch of a kernel costs more than
+# its arithmetic on every machine reported in public threads.
+CUDA_FROM_ROWS = 1000
+
+
+def resolve_dtype(dtype):
+    """The torch dtype that the `dtype` parameter names."""
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"The 'dtype' parameter must be one of {sorted(DTYPES)}. Got {dtype!r} "
+            "instead."
+        )
+    return DTYPES[dtype]
+
+
+def float_dtype(X):
+    """The torch precision of a NumPy array: float32 if it is that, else float64."""
+    return torch.float32 if X.dtype == np.float32 else torch.float64
+
+
+def resolve_device(device, n_rows, *, fitted=False):
+    """The torch device that the `device` parameter means for n_rows rows.
+
+    A fitted model that names a GPU and is opened on a machine without one
+    predicts on the CPU, with a warning.
+    """
+    if isinstance(device, str) and device == "auto":
+        use_cuda = torch.cuda.is_available() and n_rows >= CUDA_FROM_ROWS
+        return _numbered(torch.device("cuda" if use_cuda else "cpu"))
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<index>' or "
+            f"a torch.device. Got {device!r} instead."
+        ) from error
+    if resolved.type == "cuda" and not _cuda_has(resolved.index):
+        if fitted:
+            warnings.warn(
+                f"The model names device={device!r}, which this machine does not "
+                "have; predicting on the CPU. Set device='auto' to choose by machine.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return torch.device("cpu")
+        raise ValueError(
+            f"The 'device' parameter is {device!r}, but this machine has "
+            f"{torch.cuda.device_count()} usable CUDA device(s). Use device='auto' "
+            "(the GPU where there is one) or device='cpu'."
+        )
+    if resolved.type not in ("cpu", "cuda"):
+        raise ValueError(
+            "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<index>' or "
+            f"a torch.device of these types. Got {device!r} instead."
+        )
+    return _numbered(resolved)
+
+
+def _numbered(device):
+    """With its index: tensors name it, and other threads have another current GPU."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
+def _cuda_has(index):
+    return torch.cuda.is_available() and (index or 0) < torch.cuda.device_count()
+
+
+def is_foreign(array):
+    """Whether array is a tensor or another array-API array, but not NumPy's."""
+    return isinstance(array, torch.Tensor) or (
+        hasattr(array, "__array_namespace__")
+        and not isinstance(array, (np.ndarray, np.generic))
+    )
+
+
+def as_numpy(array):
+    """A foreign array as NumPy on the CPU; anything else as it is."""
+    if isinstance(array, torch.Tensor):
+        return array.detach().cpu().resolve_conj().resolve_neg().numpy()
+    if not is_foreign(array):
+        return array
+    try:
+        return np.from_dlpack(array)
+    except (BufferError, RuntimeError, TypeError, ValueError):
+        # The standard asks from_dlpack to copy off other devices when told to.
+        return np.from_dlpack(array, device="cpu", copy=True)
+
+
+def own_or_copy(array):
+    """A NumPy array, copied where torch cannot take its memory as it is.
+
+    That is foreign byte order (FITS and netCDF files), long doubles, negative strides,
+    and read-only memory, which torch warns of.
+    """
+    known = array.dtype.isnative and array.dtype.itemsize <= 8
+    if known and array.flags.writeable and all(step >= 0 for step in array.strides):
+        return array
+    long = array.dtype.kind == "f" and array.dtype.itemsize > 8
+    return np.array(array, np.float64 if long else array.dtype.newbyteorder("="))
+
+
+class ArrayKind:
+    """The kind of array a caller uses, so that answers come back as the same.
+
+    NumPy arrays, frames and lists are answered in NumPy; tensors as tensors on
+    their own device; other array-API arrays in their namespace.
+    """
+
+    def __init__(self, array):
+        self.foreign = is_foreign(array)
+        self.device = getattr(array, "device", None) if self.foreign else None
+        self.namespace = (
+            array.__array_namespace__()
+            if self.foreign and not isinstance(array, torch.Tensor)
+            else None
+        )
+
+    @property
+    def name(self):
+        if not self.foreign:
+            return "numpy"
+        return "torch" if self.namespace is None else self.namespace.__name__
+
+    def __call__(self, value):
+        """A tensor or NumPy array as this kind of array; scalars pass through."""
+        if not isinstance(value, (torch.Tensor, np.ndarray)):
+            return value
+        if not self.foreign:
+            return as_numpy(value)
+        if self.namespace is None:
+            return torch.as_tensor(value, device=self.device)
+        return self.namespace.asarray(as_numpy(value), device=self.device)
+
+
+def check_same_kind(X, reference, method):
+    """With array-API dispatch on, X must be of the namespace of the training rows."""
+    if not get_config()["array_api_dispatch"]:
+        return
+    ours, theirs = ArrayKind(reference), ArrayKind(X)
+    if (ours.name, ours.device) != (theirs.name, theirs.device):
+        raise ValueError(
+            f"Inputs passed to {method} must use the same namespace and the same "
+            f"device as those passed to fit(): {ours.name} on {ours.device or 'cpu'}. "
+            f"Got {theirs.name} on {theirs.device or 'cpu'}. Convert the input, or "
+            "refit on this kind of array."
+        )

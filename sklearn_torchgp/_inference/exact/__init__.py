@@ -1,0 +1,1 @@
+"""Gaussian likelihood: one Cholesky factor, no approximation."""

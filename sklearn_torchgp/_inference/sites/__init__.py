@@ -1,0 +1,1 @@
+"""Other likelihoods: a Gaussian site in place of each term."""

@@ -1,0 +1,161 @@
+"""What is observed: the one description of the Gaussian observation model.
+
+Row i stands for w_i copies of an observation of t targets,
+
+    y_ij = f_j(x_i) + h_i' beta_j + e,   e ~ N(0, N_ij),   N_ij = noise_ij + nugget_i,
+
+each copy with its own e; `noise` is known, the nugget is the kernel's White part, and
+beta has a flat prior (GPML 2.7). The copies agree in y, so their mean is all there is
+to know of f: one row with noise N / w, and a factor that depends on N alone,
+
+    prod_{copies} N(y; f, N) = N(y; f, N / w)  (2 pi N)^(-(w - 1) / 2)  w^(-1 / 2),
+
+which holds for any real w > 0. Known noise, weights and trend are fields of this one
+object; inference does not tell them apart.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..exceptions import NotPositiveDefiniteError
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The trend's columns at the training rows.
+
+    Attributes
+    ----------
+    H : tensor (n, p)
+        In whatever scaling is good for round-off.
+    log_scale : float
+        log |det T| for H = H_given T: the evidence is told in the units of H_given.
+    """
+
+    H: torch.Tensor
+    log_scale: float = 0.0
+
+    def __getitem__(self, rows):
+        return Basis(self.H[rows], self.log_scale)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """n rows of t targets, seen through Gaussian noise.
+
+    Attributes
+    ----------
+    y : tensor (n, t)
+    noise : float, tensor (n,) or tensor (n, t)
+        Variance of one copy beyond the nugget. (n, t): each target needs a factor of
+        its own; else one factor serves them all.
+    jitter : float
+        K's own diagonal is multiplied by 1 + jitter.
+    weight : tensor (n,), default=None
+        Positive; None means 1.
+    basis : Basis, default=None
+        Columns of the trend; None means no trend.
+    """
+
+    y: torch.Tensor
+    noise: float | torch.Tensor
+    jitter: float = 0.0
+    weight: torch.Tensor | None = None
+    basis: Basis | None = None
+
+    @property
+    def shared(self):
+        """Whether one factor serves all targets."""
+        return not isinstance(self.noise, torch.Tensor) or self.noise.ndim < 2
+
+    @property
+    def plain(self):
+        """Whether this is y = f + e with one factor and nothing else."""
+        return self.shared and self.weight is None and self.basis is None
+
+    def factors(self):
+        """The observations split so that each part needs one factor."""
+        if self.shared:
+            return [self]
+        columns = zip(self.y.mT, self.noise.mT, strict=True)
+        return [replace(self, y=y[:, None], noise=noise) for y, noise in columns]
+
+    def __getitem__(self, rows):
+        """The observations of some rows."""
+        noise, weight, basis = (
+            part if part is None or isinstance(part, float) else part[rows]
+            for part in (self.noise, self.weight, self.basis)
+        )
+        y = self.y[rows]
+        return Observations(y, noise, self.jitter, weight=weight, basis=basis)
+
+    def cover_(self, K, nugget=0.0):
+        """Write the noise of the rows on the diagonal of K, which holds the nugget."""
+        diagonal = K.diagonal()
+        if self.weight is None:
+            diagonal.mul_(1 + self.jitter).add_(self.noise)
+        else:
+            own = self.own_noise(nugget, diagonal)
+            diagonal.add_((self.noise + own) / self.weight - nugget)
+        return K
+
+    def own_noise(self, nugget, diagonal):
+        """What each copy has for itself beyond `noise`, given K's diagonal.
+
+        Its share of the jitter counts as noise: so weights are copies in float32, too.
+        """
+        if self.weight is None or not self.jitter:
+            return nugget
+        return nugget + self.jitter * diagonal
+
+    def copies(self, own=0.0):
+        """log of the factor that the copies add to the density, and d / d own.
+
+        Parameters
+        ----------
+        own : float or tensor (n,)
+            As `own_noise` says.
+
+        Returns
+        -------
+        value : float
+            Summed over the t targets of one factor.
+        slope : tensor (n,) or None
+        """
+        if self.weight is None:
+            return 0.0, None
+        w, t = self.weight, self.y.shape[1]
+        repeated = w != 1
+        N = torch.where(repeated, self.noise + own, 1.0)
+        if not (N > 0).all():
+            raise NotPositiveDefiniteError(
+                "rows with a weight other than 1 need noise: copies of a row without "
+                "noise have a singular covariance"
+            )
+        logs = (w - 1) * (2 * math.pi * N).log() + w.log()
+        slope = -0.5 * t * (w - 1) / N
+        return -0.5 * t * logs.sum().item(), slope
+
+    def noise_slopes_(self, diagonal, own_slope):
+        """Take an objective's slopes back to K and the nugget.
+
+        Parameters
+        ----------
+        diagonal : tensor (n,)
+            Slopes in the diagonal that `cover_` wrote; becomes those in K's own.
+        own_slope : tensor (n,) or None
+            Slopes in `own_noise`, other than through the diagonal.
+
+        Returns
+        -------
+        tensor (n,) or None
+            Slopes in the nugget, beyond its place on K's diagonal.
+        """
+        if self.weight is None:
+            diagonal.mul_(1 + self.jitter)
+            return None
+        slope = diagonal * (1 / self.weight - 1) + own_slope
+        diagonal.mul_(1 + self.jitter / self.weight).add_(self.jitter * own_slope)
+        return slope

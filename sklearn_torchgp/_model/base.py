@@ -1,0 +1,189 @@
+"""The shell that our estimators share: arrays in, arrays out, theta optimised."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from sklearn import get_config
+from sklearn.base import clone
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._covariance import Covariance
+from .._data.arrays import (
+    ArrayKind,
+    as_numpy,
+    check_same_kind,
+    own_or_copy,
+    resolve_device,
+    resolve_dtype,
+)
+from .optimize import (
+    OPTIMIZERS,
+    best,
+    lbfgsb,
+    run_starts,
+    starting_points,
+    warn_at_bounds,
+    warn_unless_converged,
+)
+
+
+def wants_fitted_value(theta, eval_gradient):
+    """Whether a likelihood is that of `fit`, which has no gradient (ValueError)."""
+    if theta is None and eval_gradient:
+        raise ValueError("Gradient can only be evaluated for theta!=None")
+    return theta is None
+
+
+class GPEstimator:
+    """Mixin before a scikit-learn Gaussian-process estimator.
+
+    Fitted attributes are the live state: each method reads them anew, so that
+    assigning one (`kernel_`, `X_train_`, ...) takes effect at once. What is kept on
+    a GPU beside them is keyed by the identity of the array it was made from.
+    """
+
+    def _check_params(self):
+        if not get_config()["skip_parameter_validation"]:
+            self._validate_params()
+        resolve_dtype(self.dtype)
+
+    @contextmanager
+    def _all_or_nothing(self):
+        """Leave the estimator as it was if the body does not come to its end."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _input_rules(self, kernel):
+        """What `validate_data` should ask of X for this kernel."""
+        if kernel is None or kernel.requires_vector_input:
+            return {"dtype": "numeric", "ensure_2d": True}
+        return {"dtype": None, "ensure_2d": False}
+
+    def _validate_training_data(self, X, y, **rules):
+        """X and y as validated NumPy arrays, and the kind of array that X was."""
+        kind = ArrayKind(X)
+        X, y = validate_data(
+            self, as_numpy(X), as_numpy(y), **self._input_rules(self.kernel), **rules
+        )
+        return X, y, kind
+
+    def _validate_rows(self, X, method):
+        """New rows as a validated NumPy array, and the kind of array that X was."""
+        kind = ArrayKind(X)
+        if hasattr(self, "X_train_"):
+            name = f"{type(self).__name__}.{method}()"
+            check_same_kind(X, self.X_train_, name)
+        rules = self._input_rules(self.kernel)
+        X = validate_data(self, as_numpy(X), reset=False, **rules)
+        return X, kind
+
+    def _initial_kernel(self, *, fixed=False):
+        """A copy of the kernel to optimise; fixed: the default without free parts."""
+        if self.kernel is not None:
+            return clone(self.kernel)
+        bounds = {"bounds": "fixed"} if fixed else {}
+        amplitude = {f"constant_value_{k}": v for k, v in bounds.items()}
+        scale = {f"length_scale_{k}": v for k, v in bounds.items()}
+        return ConstantKernel(1.0, **amplitude) * RBF(1.0, **scale)
+
+    def _device_for(self, n_rows, *, fitted=False):
+        return resolve_device(self.device, n_rows, fitted=fitted)
+
+    def _covariance(self, kernel, X, device):
+        X = as_numpy(X)
+        return Covariance(kernel, X, dtype=resolve_dtype(self.dtype), device=device)
+
+    def _tensor(self, name, device):
+        """The fitted attribute `name` as a tensor of the working dtype on device.
+
+        On the CPU this is the attribute's own memory. A copy on a GPU is kept, and
+        used again only while the attribute is the very object it was made from.
+        """
+        dtype = resolve_dtype(self.dtype)
+        source = getattr(self, name)
+        copies = vars(self).setdefault("_device_copies", {})
+        kept_source, kept = copies.get(name, (None, None))
+        if kept_source is source and kept.device == device and kept.dtype == dtype:
+            return kept
+        ready = own_or_copy(source) if isinstance(source, np.ndarray) else source
+        tensor = torch.as_tensor(ready).to(device=device, dtype=dtype)
+        if device.type == "cuda":
+            copies[name] = (source, tensor)
+        return tensor
+
+    def _maximise(self, objective):
+        """Optimise kernel_.theta; returns the value reached.
+
+        `objective` is ``(theta, eval_gradient)`` -> value [, gradient].
+        """
+        return self._maximise_in_stages(lambda: [(None, objective)])
+
+    def _maximise_in_stages(self, make_stages, n_jobs=None, together=None):
+        """`_maximise`, for stages, jobs and batches as `run_starts` takes them."""
+        starts = starting_points(self.kernel_, self.n_restarts_optimizer, self._rng)
+        self.optimizer_results_ = run_starts(
+            make_stages,
+            self._constrained_optimization,
+            starts,
+            self.kernel_.bounds,
+            n_jobs,
+            together,
+        )
+        winner = best(self.optimizer_results_)
+        settled = winner.converged and np.isfinite(winner.value)
+        if winner.refusal is not None and not settled:
+            raise winner.refusal  # where it led to cannot be evaluated
+        self.kernel_.theta = winner.theta
+        warn_unless_converged(self.optimizer_results_)
+        warn_at_bounds(self.kernel_)
+        return np.float64(winner.value)
+
+    def _checked_theta(self, theta):
+        """theta as float64 of the length that kernel_ has; else ValueError."""
+        check_is_fitted(self, "kernel_")
+        theta = np.asarray(as_numpy(theta), dtype=np.float64)
+        n_dims = self.kernel_.n_dims
+        if theta.shape != (n_dims,):
+            raise ValueError(
+                "theta has not the correct number of entries. Should be "
+                f"{n_dims}; given are {theta.size} (shape {theta.shape})."
+            )
+        return theta
+
+    def _constrained_optimization(self, obj_func, initial_theta, bounds):
+        """Minimise obj_func from initial_theta; returns (theta, value).
+
+        Subclasses may override it; `obj_func(theta, eval_gradient=True)` returns the
+        negative objective and its gradient.
+        """
+        if callable(self.optimizer):
+            return self.optimizer(obj_func, initial_theta, bounds=bounds)
+        if self.optimizer in OPTIMIZERS:
+            exact = self.dtype == "float64"
+            eps = torch.finfo(torch.float64 if exact else torch.float32).eps
+            return lbfgsb(obj_func, initial_theta, bounds, eps=eps)
+        raise ValueError(
+            f"Unknown optimizer {self.optimizer!r}. The 'optimizer' parameter must be "
+            f"one of {list(OPTIMIZERS)}, a callable or None."
+        )
+
+    def __getstate__(self):
+        """Tensors travel as CPU tensors, device copies stay behind."""
+        state = super().__getstate__()
+        return {
+            name: value.cpu() if isinstance(value, torch.Tensor) else value
+            for name, value in state.items()
+            if name != "_device_copies"
+        }
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = True
+        return tags

@@ -1,0 +1,226 @@
+"""Minimisers over theta, and the record of each start."""
+
+import time
+import warnings
+
+import numpy as np
+import scipy.optimize
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch
+from sklearn.utils.parallel import Parallel, delayed
+
+from .._linalg.threads import one_blas_thread
+from ..exceptions import ConditioningError
+from .together import run_together
+
+# Rows of the smallest subset that "coarse-to-fine" begins with.
+FEWEST_COARSE = 300
+
+OPTIMIZERS = ("fmin_l_bfgs_b", "coarse-to-fine")
+
+
+class Optimum(tuple):
+    """``(theta, value)`` as scikit-learn's optimisers return, with a report attached.
+
+    Attributes
+    ----------
+    n_iterations : int
+    converged : bool
+    message : str
+    """
+
+    def __new__(cls, theta, value, *, n_iterations, converged, message):
+        self = super().__new__(cls, (theta, value))
+        self.n_iterations = n_iterations
+        self.converged = converged
+        self.message = message
+        return self
+
+
+def lbfgsb(obj_func, initial_theta, bounds, *, eps):
+    """Minimise obj_func(theta) -> (value, gradient) within bounds by L-BFGS-B.
+
+    `eps` is the relative round-off of the objective: below 10 eps no decrease can be
+    told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds).
+    """
+    with one_blas_thread():
+        result = scipy.optimize.minimize(
+            obj_func,
+            initial_theta,
+            method="L-BFGS-B",
+            jac=True,
+            bounds=bounds,
+            options={"ftol": max(2.220446049250313e-09, 10 * eps)},
+        )
+    return Optimum(
+        result.x,
+        result.fun,
+        n_iterations=int(result.nit),
+        converged=bool(result.success) or _is_flat(result, bounds, eps),
+        message=str(result.message),
+    )
+
+
+def _is_flat(result, bounds, eps):
+    """Whether the gradient, less what the bounds hold back, is of no account.
+
+    L-BFGS-B reports an abnormal line search when round-off leaves it no measurable
+    decrease; that is convergence, not failure, where a hyperparameter times e would
+    gain less than 0.01 nat (or 1e-5 of the objective).
+    """
+    lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
+    step = np.clip(result.x - result.jac, lower, upper) - result.x
+    small = max(0.01, max(1e-5, eps**0.5) * abs(result.fun))
+    return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
+
+
+def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None):
+    """Run `minimise` from every start, stage after stage.
+
+    Parameters
+    ----------
+    make_stages : callable () -> list of (n_rows, objective)
+        What is maximised, on few rows first and on all of them last; with buffers of
+        its own at every call, so that starts may run side by side. An objective is
+        ``(theta, eval_gradient)`` -> value [, gradient].
+    minimise : callable ``(obj_func, theta, bounds)`` -> (theta, value)
+    starts : list of ndarray (n_dims,)
+    n_jobs : int, default=None
+        Of joblib, whose backend it leaves to `joblib.parallel_config`.
+    together : (n_rows, callable), default=None
+        Instead of `make_stages`, thetas -> list of (value, gradient): all starts run
+        side by side and are evaluated as one batch.
+
+    Returns
+    -------
+    list of Bunch
+        `theta_start`, `theta`, `value` (of the maximised objective), `n_iterations`,
+        `n_evaluations` (on all rows), `n_coarse_evaluations` (a dict from a number of
+        rows to evaluations), `converged`, `message`, `seconds`. An optimiser that
+        does not report leaves None in `n_iterations` and `converged`. `refusal` is the
+        ConditioningError of the last theta on all rows that had one, else None.
+    """
+    if together is not None:
+        n_rows, evaluate = together
+
+        def run(objective, start):
+            return _run_start(lambda: [(n_rows, objective)], minimise, start, bounds)
+
+        return run_together(evaluate, run, starts)
+    if len(starts) == 1:
+        return [_run_start(make_stages, minimise, starts[0], bounds)]
+    return Parallel(n_jobs=n_jobs)(
+        delayed(_run_start)(make_stages, minimise, start, bounds) for start in starts
+    )
+
+
+def _run_start(make_stages, minimise, start, bounds):
+    began = time.perf_counter()
+    theta, evaluations = start, {}
+    for n_rows, objective in make_stages():
+        negative = _Negative(objective)
+        optimum = minimise(negative, theta, bounds)
+        theta, value = optimum
+        evaluations[n_rows] = negative.calls
+    return Bunch(
+        theta_start=np.array(start, dtype=float),
+        theta=np.array(theta, dtype=float),
+        value=-float(value),
+        n_iterations=getattr(optimum, "n_iterations", None),
+        n_evaluations=evaluations.pop(n_rows),
+        n_coarse_evaluations=evaluations,
+        converged=getattr(optimum, "converged", None),
+        message=getattr(optimum, "message", ""),
+        refusal=negative.refusal,
+        seconds=time.perf_counter() - began,
+    )
+
+
+class _Negative:
+    """theta, eval_gradient=True -> -value [, -gradient]; counts its calls.
+
+    A theta that the precision cannot carry counts as one without a value.
+    """
+
+    def __init__(self, objective):
+        self.objective = objective
+        self.calls, self.refusal = 0, None
+
+    def __call__(self, theta, eval_gradient=True):
+        self.calls += 1
+        try:
+            result = self.objective(theta, eval_gradient)
+        except ConditioningError as error:
+            self.refusal = error
+            result = (-np.inf, np.zeros_like(theta)) if eval_gradient else -np.inf
+        return (-result[0], -result[1]) if eval_gradient else -result
+
+
+def growing_subsets(n_rows):
+    """Rows to optimise on before all of them: an eighth and a half of them.
+
+    Random, but the same in every fit. An evaluation on half of the rows costs an
+    eighth of one on all. Fewer than 300 rows say too little about the length scales,
+    and the optimum found from there is often a worse one. Counts and optima on real
+    data: benchmarks/bench_evaluations.py. Scaling theta by the curvature found on the
+    subsets saved no further evaluations.
+    """
+    order = np.random.RandomState(0).permutation(n_rows)
+    sizes = (n_rows // 8, n_rows // 2)
+    return [np.sort(order[:size]) for size in sizes if size >= FEWEST_COARSE]
+
+
+def best(records):
+    """The record of the largest value, the first of equals as in scikit-learn."""
+    return records[int(np.argmin([-record.value for record in records]))]
+
+
+def warn_unless_converged(records):
+    """One warning, and only if the start that won did not converge."""
+    winner = best(records)
+    if winner.converged is False:
+        warnings.warn(
+            f"lbfgs failed to converge in the best of {len(records)} start(s) after "
+            f"{winner.n_iterations} iterations: {winner.message}. The hyperparameters "
+            "may not be optimal. Scale the features and y (normalize_y=True), add a "
+            "WhiteKernel, tighten the bounds or raise n_restarts_optimizer; "
+            "optimizer_results_ has the record of every start.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def starting_points(kernel, n_restarts, rng):
+    """The kernel's own theta, then log-uniform draws within its bounds."""
+    bounds = kernel.bounds
+    if n_restarts > 0 and not np.isfinite(bounds).all():
+        raise ValueError(
+            "Multiple optimizer restarts (n_restarts_optimizer>0) requires that all "
+            "bounds are finite. Give the kernel finite bounds or set "
+            "n_restarts_optimizer=0."
+        )
+    draws = [rng.uniform(bounds[:, 0], bounds[:, 1]) for _ in range(n_restarts)]
+    return [kernel.theta, *draws]
+
+
+def warn_at_bounds(kernel):
+    """Tell which hyperparameters ended at a bound, in scikit-learn's words."""
+    near = np.isclose(kernel.bounds, kernel.theta[:, None])
+    row = 0
+    for hyper in kernel.hyperparameters:
+        if hyper.fixed:
+            continue
+        for dimension in range(hyper.n_elements):
+            at_lower, at_upper = near[row]
+            row += 1
+            if not (at_lower or at_upper):
+                continue
+            side, change = ("lower", "De") if at_lower else ("upper", "In")
+            warnings.warn(
+                f"The optimal value found for dimension {dimension} of parameter "
+                f"{hyper.name} is close to the specified {side} bound "
+                f"{hyper.bounds[dimension][0 if at_lower else 1]}. {change}creasing "
+                "the bound and calling fit again may find a better value.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
