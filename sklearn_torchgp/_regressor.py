@@ -1,6 +1,5 @@
 """Gaussian-process regression."""
 
-import warnings
 from dataclasses import replace
 from numbers import Integral
 
@@ -10,35 +9,41 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._data.arrays import as_numpy, resolve_dtype
+from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows, is_table
-from ._inference.exact.evidence import evidence
-from ._inference.exact.plain import JITTER_LADDER, fit_with_jitter
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator
-from ._model.optimize import OPTIMIZERS
-from ._regression.criteria import CRITERIA, Criteria
+from ._model.methods import (
+    OBJECTIVES,
+    check_method,
+    conditioning_method,
+    regression_method,
+)
+from ._model.model import Model
+from ._model.objective import Objective, UserObjective
+from ._model.optimize import OPTIMIZERS, growing_subsets, same_form
+from ._model.state import FittedArrays, store
+from ._model.together import batch_of_starts
 from ._regression.leave_one_out import LeaveOneOut
+from ._regression.observations import merged, observations, training_noise
 from ._regression.outputs import Outputs
-from ._regression.paths import Paths
-from ._regression.predictions import Predictor
+from ._regression.predictions import Predictions
+from ._regression.record import FitRecord
 from ._regression.targets import Targets
-from ._regression.trend import check_mean
-from ._regression.updates import Updates
-from .exceptions import JitterWarning, NotPositiveDefiniteError
+from ._regression.trend import check_mean, trend_columns
+from .exceptions import NotPositiveDefiniteError, warn_of_jitter
+
+# Attributes that only some values of `mean` and `target_transform` bring.
+_OF_TARGETS = (
+    "trend_coef_", "trend_intercept_", "trend_estimator_", "target_transform_",
+    "_trend_Q", "_trend_R", "_trend_beta",
+)  # fmt: skip
 
 
 class TorchGPRegressor(
-    Targets,
-    Updates,
-    Criteria,
-    LeaveOneOut,
-    Outputs,
-    Paths,
-    Predictor,
-    GPEstimator,
-    GaussianProcessRegressor,
+    Predictions, Outputs, LeaveOneOut, GPEstimator, GaussianProcessRegressor
 ):
     """Gaussian-process regression on PyTorch linear algebra, CPU or GPU.
 
@@ -97,6 +102,9 @@ class TorchGPRegressor(
     warm_start : bool, default=False
         Whether `fit` starts from the hyperparameters of the last `fit`, where `kernel`
         still has the same form and values.
+    method : {"exact"}, default="exact"
+        How the covariance of the rows is treated. "exact": one Cholesky factor of the
+        whole matrix, O(n^2) memory and O(n^3) time.
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
@@ -188,10 +196,16 @@ class TorchGPRegressor(
         "target_transform": "no_validation",
         "objective": [str, callable],
         "warm_start": ["boolean"],
+        "method": [str],
         "device": [str, torch.device],
         "dtype": [str],
         "n_jobs": [Integral, None],
     }
+
+    # Until `fit` says otherwise: dependents set the training data by hand.
+    sample_weight_train_ = None
+    noise_variance_train_ = None
+    _fit_record = FitRecord()
 
     def __init__(
         self,
@@ -208,6 +222,7 @@ class TorchGPRegressor(
         target_transform=None,
         objective="lml",
         warm_start=False,
+        method="exact",
         device="auto",
         dtype="float64",
         n_jobs=None,
@@ -226,6 +241,7 @@ class TorchGPRegressor(
         self.target_transform = target_transform
         self.objective = objective
         self.warm_start = warm_start
+        self.method = method
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -276,27 +292,160 @@ class TorchGPRegressor(
             merge = self.dtype == "float32" and self.objective != "loo"
             if merge and self._knows_copies(kernel, rows.X):
                 rows = rows.merged(as_numpy(self.alpha))
-            self._rows_kept, self._rows_given = rows.kept, rows.given
-            self._fit_targets(rows, kind)
+            rows = self._fit_targets(rows, kind, tuple(kernel.theta))
             copy = np.copy if self.copy_X_train else np.asarray
-            rows.X, rows.y = copy(rows.X), copy(rows.y)
-            self._set_rows(rows, kind)
+            self._set_rows(replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
             self.kernel_ = kernel
             n = len(rows.y)
             device = self._device_for(n)
             itemsize = torch.finfo(resolve_dtype(self.dtype)).bits // 8
             cure = "Fit fewer rows, or use dtype='float32' (half of it)."
             with memory_for(f"Fitting {n} rows", n * n * itemsize, device, cure):
-                self._fit_hyperparameters(device)
-                self._set_objective_values(self._factor(device, kind), device)
+                self._fit_hyperparameters()
+                self._set_objective_values(self._condition(kind))
         return self
+
+    def partial_fit(self, X, y, sample_weight=None, noise_variance=None):
+        """Condition on more rows at the hyperparameters found, without a new `fit`.
+
+        The Cholesky factor is extended, O(n^2 k) for k new rows to n old ones (where
+        `kernel_` or `alpha` have changed since, it is made anew). The result is that of
+        a fit to all rows with ``optimizer=None``, the scale of y (`normalize_y`) and a
+        trend regressor being those of the first fit. Before any fit this is `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+        noise_variance : array-like of shape (n_samples,) or (n_samples, n_targets), \
+                default=None
+            Both as in `fit`; rows for which none was given have weight 1 and no known
+            noise.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad data, or where `alpha` is an array. After any exception the
+            estimator is as it was before the call.
+        numpy.linalg.LinAlgError
+            As in `fit`.
+        """
+        if np.size(as_numpy(self.alpha)) > 1:
+            raise ValueError(
+                f"The 'alpha' parameter is an array of {np.size(as_numpy(self.alpha))} "
+                "values, which cannot grow with the rows: partial_fit allows a single "
+                "number only. Give the noise of each row as noise_variance, to fit and "
+                "to partial_fit."
+            )
+        if not hasattr(self, "X_train_"):
+            return self.fit(X, y, sample_weight, noise_variance)
+        with self._all_or_nothing():
+            self._check_params()
+            new = self._new_rows(X, y, sample_weight, noise_variance)
+            kind = ArrayKind(self.X_train_)
+            rows = new.after(self._old_rows())
+            self._device_for(len(rows.y))
+            before = self._posterior()
+            self._fit_record = replace(self._fit_record, given=rows.given)
+            self._set_rows(rows, kind)
+            self._extend(before, kind)
+        return self
+
+    def score(self, X, y, sample_weight=None):
+        """Coefficient of determination R^2 of the predicted mean.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+        """
+        y_pred = as_numpy(self.predict(X))
+        return r2_score(as_numpy(y), y_pred, sample_weight=as_numpy(sample_weight))
+
+    def loo_log_predictive_density(self, theta=None, eval_gradient=False):
+        """Sum of the log densities of the training targets, each left out in turn.
+
+        The objective "loo" (GPML 5.11): in the units of y_train_, each row predicted
+        from all others as in `loo_predict`; under weights, each copy of a row counts.
+        In float32 equal rows are one row with a weight, unless `objective` is "loo".
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_kernel_params,), default=None
+            Logarithms of the free hyperparameters. None: those of `kernel_`.
+        eval_gradient : bool, default=False
+            Whether the gradient with respect to theta is returned, too.
+
+        Returns
+        -------
+        value : numpy.float64
+            -inf where the covariance is not positive definite.
+        gradient : ndarray of shape (n_kernel_params,), optional
+
+        Raises
+        ------
+        ValueError
+            If theta has the wrong length.
+        """
+        check_is_fitted(self, "X_train_")
+        theta = self.kernel_.theta if theta is None else theta
+        model = self._model(regression_method("loo", self.dtype))
+        return Objective(model)(self._checked_theta(theta), eval_gradient)
+
+    # --- which model this is ---------------------------------------------------------
+
+    def _model(self, method=None):
+        """The training rows as they are; by default with the conditioning method."""
+        device = self._device_for(self.X_train_.shape[0], fitted=True)
+        X, record = as_numpy(self.X_train_), self._fit_record
+        known = self.noise_variance_train_
+        scale = 1.0 if known is None else self._y_train_std
+        likelihood = observations(
+            FittedArrays(self, device)["y_train_"],
+            training_noise(self.alpha, record.kept, known, scale),
+            weight=self.sample_weight_train_,
+            columns=record.columns,
+            X=X,
+            given=record.given,
+        )
+        covariance = self._covariance(self.kernel_, X, device)
+        return Model(covariance, likelihood, method or conditioning_method())
+
+    def _targets(self):
+        """The map between y and the process."""
+        if self.target_transform is not None:
+            check_is_fitted(self, "X_train_")  # there is no transform to go back by yet
+        alpha = np.asarray(as_numpy(self.alpha), dtype=np.float64)
+        noise = alpha.item() if alpha.size == 1 else 0.0
+        if not hasattr(self, "X_train_"):
+            return Targets(noise=noise)
+        return Targets(
+            as_numpy(self._y_train_mean),
+            as_numpy(self._y_train_std),
+            getattr(self, "trend_estimator_", None),
+            self._fit_record.transform,
+            noise,
+        )
+
+    # --- fit, step by step -----------------------------------------------------------
 
     def _check_params(self):
         super()._check_params()
         check_mean(self.mean)
-        if not callable(self.objective) and self.objective not in CRITERIA:
+        check_method(self.method)
+        if not callable(self.objective) and self.objective not in OBJECTIVES:
             raise ValueError(
-                f"The 'objective' parameter must be one of {sorted(CRITERIA)} or a "
+                f"The 'objective' parameter must be one of {sorted(OBJECTIVES)} or a "
                 f"callable. Got {self.objective!r} instead."
             )
         if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
@@ -310,20 +459,16 @@ class TorchGPRegressor(
                 "only. Use dtype='float64' for objective='loo'."
             )
 
-    def _knows_copies(self, kernel, X):
-        """Whether equal rows may be counted: numbers, and a kernel that tells noise."""
-        cpu = torch.device("cpu")
-        return is_table(X) and self._covariance(kernel, X[:1], cpu).tells_noise
-
-    def _set_rows(self, rows, kind):
-        """The training data in the caller's kind of array; `rows.y` is normalised."""
-        for name, value in (
-            ("X_train_", rows.X),
-            ("y_train_", rows.y),
-            ("sample_weight_train_", rows.weight),
-            ("noise_variance_train_", rows.noise_variance),
-        ):
-            setattr(self, name, kind(value))
+    def _starting_kernel(self):
+        """The kernel that `fit` starts from: a copy of its own, or of the last one."""
+        kernel = self._initial_kernel()
+        last = getattr(self, "kernel_", None)
+        warm = self.warm_start and last is not None and same_form(last, kernel)
+        # New values of the `kernel` parameter are where the user wants to start.
+        if warm and self._fit_record.theta_given == tuple(kernel.theta):
+            lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
+            kernel.theta = np.clip(last.theta, lower, upper)
+        return kernel
 
     def _check_n_targets(self, y):
         n_targets_seen = y.shape[1] if y.ndim > 1 else 1
@@ -348,25 +493,117 @@ class TorchGPRegressor(
                 f"Got a minimum of {alpha.min()!r}; it is a variance."
             )
 
-    def _factor(self, device, kind):
-        """L_, alpha_ and jitter_ at the final hyperparameters; returns the evidence."""
-        covariance, observations = self._data(device)
-        y, noise, jitter = observations.y, observations.noise, observations.jitter
-        helped = bool(np.all(np.asarray(as_numpy(noise)) > 0))
-        nugget = self._nugget(covariance, observations)[0]
+    def _knows_copies(self, kernel, X):
+        """Whether equal rows may be counted: numbers, and a kernel that tells noise."""
+        cpu = torch.device("cpu")
+        return is_table(X) and self._covariance(kernel, X[:1], cpu).tells_noise
 
-        def evaluate(K, y, noise, jitter):
-            return evidence(K, replace(observations, noise=noise), nugget)
+    def _fit_targets(self, rows, kind, theta_given):
+        """Learn the map of the targets and begin a new record; rows of the process."""
+        for name in _OF_TARGETS:  # of an earlier fit with other parameters
+            vars(self).pop(name, None)
+        targets, process = Targets.fit(
+            rows,
+            mean=self.mean,
+            target_transform=self.target_transform,
+            normalize_y=self.normalize_y,
+        )
+        if targets.regressor is not None:
+            self.trend_estimator_ = targets.regressor
+        if self.target_transform is not None:
+            self.target_transform_ = targets.transform.transformer
+        self._y_train_mean, self._y_train_std = (
+            kind(targets.offset),
+            kind(targets.scale),
+        )
+        columns = trend_columns(self.mean, rows.X)
+        self._fit_record = FitRecord(
+            rows.kept, rows.given, columns, targets.transform, theta_given
+        )
+        return process
 
-        try:
-            lml, posterior, self.jitter_, extra = fit_with_jitter(
-                lambda: covariance.gram()[0],
-                y,
-                noise,
-                jitter=jitter,
-                ladder=JITTER_LADDER[y.dtype] if helped else (),
-                evaluate=evaluate,
+    def _set_rows(self, rows, kind):
+        """The training data in the caller's kind of array; y of the process."""
+        for name, value in (
+            ("X_train_", rows.X),
+            ("y_train_", rows.y),
+            ("sample_weight_train_", rows.weight),
+            ("noise_variance_train_", rows.noise_variance),
+        ):
+            setattr(self, name, kind(value))
+
+    def _fit_hyperparameters(self):
+        """Maximise the objective over kernel_.theta."""
+        self.optimizer_results_ = []
+        if self.optimizer is not None and self.kernel_.n_dims > 0:
+            self.objective_value_ = self._maximise(
+                self._stages, self.n_jobs, self._together()
             )
+
+    def _stages(self):
+        """What to maximise, on few rows first if so asked, and on all of them."""
+        model, stages = self._model(), []
+        if self.optimizer == "coarse-to-fine" and not self._has_own_objective():
+            method = regression_method(self.objective, self.dtype)
+            for rows in growing_subsets(model.n):
+                part = replace(model, method=method).rows(rows)
+                stages.append((len(rows), Objective(part)))
+        return [*stages, (model.n, self._objective(model))]
+
+    def _together(self):
+        """The evaluation of all starts as one batch, where that pays; else None."""
+        # An override need not bear several threads.
+        minimise = type(self)._constrained_optimization
+        if (
+            self.n_restarts_optimizer == 0
+            or minimise is not GPEstimator._constrained_optimization
+            or self.optimizer != "fmin_l_bfgs_b"
+            or self.dtype == "mixed"
+            or self.objective != "lml"
+            or self._has_own_objective()
+        ):
+            return None
+        return batch_of_starts(merged(self._model()), self.X_train_.shape[0])
+
+    def _has_own_objective(self):
+        """Whether the user, or a subclass, brings what is maximised."""
+        own = type(self).log_marginal_likelihood
+        overridden = own is not GPEstimator.log_marginal_likelihood
+        return callable(self.objective) or (self.objective == "lml" and overridden)
+
+    def _objective(self, model, start=None):
+        """theta, eval_gradient -> what `fit` maximises [, gradient]."""
+        if callable(self.objective):
+            return UserObjective(self.objective, self)
+        if self._has_own_objective():
+            # Else the bookkeeping of the public method is skipped (0.1 ms a call).
+            return lambda theta, eval_gradient: self.log_marginal_likelihood(
+                theta, eval_gradient=eval_gradient, clone_kernel=False
+            )
+        # Leaving out a row with its copies is not leaving out one of equal rows, and
+        # the mixed method knows no weights.
+        if self.objective == "lml" and self.dtype != "mixed":
+            model = merged(model)
+        method = regression_method(self.objective, self.dtype)
+        return Objective(replace(model, method=method))
+
+    def _set_objective_values(self, evidence):
+        """objective_value_ and the evidence, after the final factorisation."""
+        optimised, is_lml = bool(self.optimizer_results_), self.objective == "lml"
+        if not optimised:
+            value = evidence
+            if not is_lml:
+                value = self._objective(self._model())(self.kernel_.theta, False)
+            self.objective_value_ = np.float64(value)
+        # Where it was maximised the value is the optimiser's, as in scikit-learn.
+        self.log_marginal_likelihood_value_ = (
+            self.objective_value_ if optimised and is_lml else np.float64(evidence)
+        )
+
+    def _condition(self, kind):
+        """L_, alpha_ and jitter_ at the final hyperparameters; returns the evidence."""
+        try:
+            found = self._model().infer()
         except NotPositiveDefiniteError as error:
             raise NotPositiveDefiniteError(
                 f"The kernel, {self.kernel_}, is not returning a positive definite "
@@ -375,46 +612,76 @@ class TorchGPRegressor(
                 "length scales far above the spread of X, and dtype='float32' are the "
                 "usual causes."
             ) from error
+        self.jitter_ = found.jitter
+        if found.needed_help:
+            warn_of_jitter(self.jitter_, self.alpha)
         # A factor with jitter is not one to extend.
-        self._factored_at = None if extra > 0 else self._factor_key()
-        if extra > 0:
-            self._warn_of_jitter()
-        self._set_posterior(posterior, kind)
-        return lml
+        key = None if found.needed_help else self._factor_key()
+        self._fit_record = replace(self._fit_record, factor_key=key)
+        self._keep(found.posterior(), kind)
+        return found.value
 
     def _factor_key(self):
         """What L_ depends on beyond the rows: equal keys, the same factor."""
         alpha = tuple(np.ravel(as_numpy(self.alpha)))
         return clone(self.kernel_), alpha, self.dtype
 
-    def _set_posterior(self, posterior, kind):
-        alpha = posterior.alpha
-        self.alpha_ = kind(alpha[:, 0] if self.y_train_.ndim == 1 else alpha)
-        self.L_ = kind(posterior.L.tril_())
-        self._set_trend(posterior.trend, kind)
+    def _keep(self, posterior, kind):
+        """The posterior as fitted attributes."""
+        arrays = dict(posterior.arrays)
+        if self.y_train_.ndim == 1:
+            arrays["alpha_"] = arrays["alpha_"][:, 0]
+        store(self, arrays, kind)
+        if posterior.trend is not None:
+            beta = posterior.trend.beta.double().cpu().numpy()
+            coef, intercept = self._fit_record.columns.in_features(beta)
+            offset, scale = as_numpy(self._y_train_mean), as_numpy(self._y_train_std)
+            coef, intercept = (coef * scale).T, intercept * scale + offset
+            if not coef.size:
+                coef = np.zeros((len(intercept), getattr(self, "n_features_in_", 0)))
+            single = self.y_train_.ndim == 1
+            self.trend_coef_ = kind(coef[0] if single else coef)
+            self.trend_intercept_ = kind(intercept[0] if single else intercept)
 
-    def _warn_of_jitter(self):
-        warnings.warn(
-            f"The covariance was not positive definite: {self.jitter_:.3g} was "
-            f"added to its diagonal, beyond alpha={self.alpha}. Raise "
-            "'alpha' or add a WhiteKernel; duplicated rows or a length scale far above "
-            "the spread of X are the usual causes.",
-            JitterWarning,
-            stacklevel=4,
+    # --- partial_fit, step by step ---------------------------------------------------
+
+    def _new_rows(self, X, y, sample_weight, noise_variance):
+        check_same_kind(X, self.X_train_, f"{type(self).__name__}.partial_fit()")
+        X, y = validate_data(
+            self,
+            as_numpy(X),
+            as_numpy(y),
+            reset=False,
+            multi_output=True,
+            y_numeric=True,
+            **self._input_rules(self.kernel),
+        )
+        if y.shape[1:] != self.y_train_.shape[1:]:
+            raise ValueError(
+                f"y has shape {y.shape}; after a fit to y of shape "
+                f"{tuple(self.y_train_.shape)} it must be of shape "
+                f"{(len(y), *self.y_train_.shape[1:])}."
+            )
+        rows = Rows.checked(X, y, sample_weight, noise_variance)
+        return self._targets().of(rows)
+
+    def _old_rows(self):
+        return Rows(
+            as_numpy(self.X_train_),
+            as_numpy(self.y_train_),
+            as_numpy(self.sample_weight_train_),
+            as_numpy(self.noise_variance_train_),
+            given=self._fit_record.given,
         )
 
-    def score(self, X, y, sample_weight=None):
-        """Coefficient of determination R^2 of the predicted mean.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features), or list of object
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        score : float
-        """
-        y_pred = as_numpy(self.predict(X))
-        return r2_score(as_numpy(y), y_pred, sample_weight=as_numpy(sample_weight))
+    def _extend(self, before, kind):
+        """The posterior of all rows, from that of all but the new ones."""
+        try:
+            if self._fit_record.factor_key != self._factor_key():
+                raise NotPositiveDefiniteError("the old factor does not serve")
+            found = self._model().extend(before)
+            self._keep(found.posterior(), kind)
+            value = found.value
+        except NotPositiveDefiniteError:
+            value = self._condition(kind)
+        self.log_marginal_likelihood_value_ = np.float64(value)

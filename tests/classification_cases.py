@@ -9,6 +9,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
 from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference.sites.engine import factor
 from sklearn_torchgp._linalg.cholesky import symmetrize_
 
 REFERENCE = json.loads(
@@ -61,6 +62,13 @@ def central_differences(function, theta, step=1e-4):
         far = function(theta + 2 * e) - function(theta - 2 * e)
         gradient.append((8 * near - far) / (12 * step))
     return np.array(gradient)
+
+
+def latent(result, K, k):
+    """Mean, and variance taken away by the data, for cross-covariances k (m, n)."""
+    s = result.sites.precision.sqrt()
+    V = torch.linalg.solve_triangular(factor(K, s).tril(), (k * s).mT, upper=False)
+    return k @ result.alpha, V.square().sum(0)
 
 
 def check_gradient(inference, likelihood, kernel, X, *, rtol, **options):

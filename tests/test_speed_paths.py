@@ -16,7 +16,8 @@ from sklearn.gaussian_process.kernels import (
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._covariance import Covariance, Points, few
 from sklearn_torchgp._inference.exact import mixed
-from sklearn_torchgp._inference.exact import plain as exact
+from sklearn_torchgp._inference.exact.evidence import evidence
+from sklearn_torchgp._likelihoods.gaussian import Observations
 from sklearn_torchgp._linalg import lapack
 from sklearn_torchgp.exceptions import ConditioningError, NotPositiveDefiniteError
 
@@ -106,12 +107,11 @@ def test_any_scale_of_the_data_is_served(scale):
     np.testing.assert_allclose(np.tril(far), np.tril(near), rtol=1e-9)
 
 
-def evidence(K, y, noise, jitter=0.0, method=exact):
-    lml, derivative, posterior = method.log_marginal_likelihood(
-        K.clone(), y, noise, jitter
-    )
-    alpha, L = posterior.alpha.clone(), posterior.L.tril()
-    return lml, alpha, L, derivative().tril()
+def parts_of_evidence(K, y, noise, jitter=0.0):
+    observed = Observations(y, noise, jitter)
+    lml, derivative, solution = evidence(K.clone(), observed)
+    alpha, L = solution.alpha.clone(), solution.L.tril()
+    return lml, alpha, L, derivative()[0].tril()
 
 
 @pytest.mark.parametrize("n", [1, 7, 130])
@@ -126,9 +126,9 @@ def test_small_inference_equals_torch(n, targets, dtype, monkeypatch):
     for noise in (0.1, torch.from_numpy(rng.rand(n)).to(dtype)):
         for jitter in (0.0, 1e-3):
             monkeypatch.setattr(lapack, "SMALL", 400)
-            small = evidence(K, y, noise, jitter)
+            small = parts_of_evidence(K, y, noise, jitter)
             monkeypatch.setattr(lapack, "SMALL", 0)
-            large = evidence(K, y, noise, jitter)
+            large = parts_of_evidence(K, y, noise, jitter)
             for a, b in zip(small, large, strict=True):
                 np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
@@ -138,7 +138,7 @@ def test_small_inference_refuses_what_has_no_factor(value):
     K = torch.eye(5, dtype=torch.float64)
     K[3, 3] = value
     with pytest.raises(NotPositiveDefiniteError):
-        exact.log_marginal_likelihood(K, torch.ones(5, 1, dtype=torch.float64), 0.0)
+        evidence(K, Observations(torch.ones(5, 1, dtype=torch.float64), 0.0))
 
 
 def smooth(n, noise, seed=0):
@@ -154,11 +154,11 @@ def smooth(n, noise, seed=0):
 def test_mixed_precision_equals_float64(n, noise):
     cov, y, *_ = smooth(n, noise)
     results = []
-    for method in (exact, mixed):
+    for criterion in (evidence, mixed.evidence):
         K, pullback = cov.gram()
-        lml, derivative, posterior = method.log_marginal_likelihood(K, y, 1e-10)
-        alpha = posterior.alpha.clone()
-        results.append((lml, alpha, pullback(derivative())))
+        lml, derivative, solution = criterion(K, Observations(y, 1e-10))
+        alpha = solution.alpha.clone()
+        results.append((lml, alpha, pullback(derivative()[0])))
     (lml, alpha, gradient), (lml_m, alpha_m, gradient_m) = results
     assert lml_m == pytest.approx(lml, rel=1e-4)
     np.testing.assert_allclose(alpha_m, alpha, rtol=1e-6, atol=1e-7 * alpha.abs().max())
@@ -169,7 +169,7 @@ def test_mixed_precision_refuses_what_float32_cannot_carry():
     cov, y, X, kernel = smooth(300, 1e-9)
     K, _ = cov.gram()
     with pytest.raises(ConditioningError, match="condition number"):
-        mixed.log_marginal_likelihood(K, y, 0.0)
+        mixed.evidence(K, Observations(y, 0.0))
     model = TorchGPRegressor(kernel, dtype="mixed")
     with pytest.raises(ConditioningError, match="dtype='float64'"):
         model.fit(X, y[:, 0].numpy())

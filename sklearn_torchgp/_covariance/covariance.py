@@ -67,6 +67,12 @@ class Covariance:
         """Whether `nugget` is all the noise there is: NumPy kernels do not say."""
         return self._tree.blockwise
 
+    def rows(self, index):
+        """The covariance on some of its own rows, in the order of `index`."""
+        X = self.points.objects
+        table = isinstance(X, np.ndarray)
+        return self._rebound(X[np.asarray(index)] if table else [X[i] for i in index])
+
     def gram(self, theta=None, out=None):
         """K(X, X) with its noise, and its pullback.
 

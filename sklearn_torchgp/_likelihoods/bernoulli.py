@@ -30,6 +30,8 @@ class Bernoulli:
         with repeated rows at integers and with each other at 1.
     """
 
+    spread = "var"  # of f, that `log_proba` needs
+
     def __init__(self, link, y, weight=None):
         self.link, self.y, self.weight = LINKS[link], y, weight
         self.copies = self.power = None
@@ -37,6 +39,16 @@ class Bernoulli:
             self.copies = weight.clamp(min=1)
             if (weight < 1).any():
                 self.power = weight.clamp(max=1)
+
+    def probability(self, f):
+        """p(y = 1 | f), for every entry."""
+        return self.link.log_p(f).exp()
+
+    def log_proba(self, mean, variance):
+        """Log probabilities (m, 2) of both classes, for moments (m, 1) of f."""
+        return class_log_probabilities(
+            self.link, mean[:, 0], variance[:, 0].clamp(min=0)
+        )
 
     def log_p(self, f):
         """weight * log p(y | f), for every entry (n,)."""
@@ -76,7 +88,7 @@ def class_log_probabilities(link, m, v):
     The less likely class is integrated and the other is its complement, so the two
     sum to 1 and the order of the probabilities is the sign of m.
     """
-    link = LINKS[link]
+    link = LINKS.get(link, link)
     rare = log_average(link, -m.abs(), v)
     # Never a tie, by round-off or at m = 0, where the first class wins: argmax, the
     # sign of m and comparison with 1/2 say the same.

@@ -1,4 +1,4 @@
-"""Blocks of rows that fit the caches, and words for memory that was not had."""
+"""Memory that is used again, blocks of rows, and words for memory that was not had."""
 
 from contextlib import contextmanager
 
@@ -8,6 +8,27 @@ import torch
 # 1 to 8 MiB (cache-sized) gave the fastest elementwise passes; half a dozen of them
 # stand beside the one n x n matrix of a likelihood with its gradient.
 BLOCK_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
+
+
+class Workspace:
+    """Buffers by name, the same memory at every evaluation.
+
+    Parameters
+    ----------
+    dtype : torch.dtype
+    device : torch.device
+    """
+
+    def __init__(self, dtype, device):
+        self._options = {"dtype": dtype, "device": device}
+        self._buffers = {}
+
+    def buffer(self, name, *shape):
+        """The tensor of this name, with what is in it; made anew for a new shape."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers[name] = torch.empty(shape, **self._options)
+        return buffer
 
 
 @contextmanager

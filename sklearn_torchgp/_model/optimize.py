@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -224,3 +225,16 @@ def warn_at_bounds(kernel):
                 ConvergenceWarning,
                 stacklevel=5,
             )
+
+
+def _form(kernel):
+    """What two kernels share whose theta mean the same."""
+    params = kernel.get_params()
+    types = {k: type(v) for k, v in params.items() if isinstance(v, Kernel)}
+    free = [(h.name, h.n_elements) for h in kernel.hyperparameters if not h.fixed]
+    return type(kernel), types, free
+
+
+def same_form(kernel, other):
+    """Whether the theta of one kernel means the same in the other."""
+    return _form(kernel) == _form(other)

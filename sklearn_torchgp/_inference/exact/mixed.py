@@ -14,7 +14,7 @@ import torch
 
 from ..._linalg.cholesky import cholesky_, half_log_det, inverse_, panels, solve
 from ...exceptions import ConditioningError, NotPositiveDefiniteError
-from .posterior import Posterior
+from .solution import Solution
 
 # Residual of the weights relative to y, and steps that may be taken to reach it.
 TOLERANCE = 1e-10
@@ -24,43 +24,13 @@ STEPS = 12
 CONTRACTION = 0.1
 
 
-def log_marginal_likelihood(K, y, noise, jitter=0.0):
-    """As `exact.log_marginal_likelihood`, for K in float64.
+def evidence(K, observations, nugget=0.0):
+    """The criterion `evidence.evidence`, for K in float64 and plain observations.
 
     Raises
     ------
     ConditioningError
         If float32 cannot factor K or the refinement does not converge.
-    """
-    n, t = y.shape
-    K.diagonal().mul_(1 + jitter).add_(noise)
-    try:
-        L = cholesky_(K.float())
-    except NotPositiveDefiniteError as error:
-        if not math.isfinite(K.diagonal().sum().item()):
-            raise
-        raise _refusal("float32 has no Cholesky factor of the covariance") from error
-    alpha = _refine(K, L, y)
-    fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1)).item()
-    log_det = 2 * half_log_det(L).item()
-    lml = -fit - 0.5 * t * log_det - 0.5 * n * t * math.log(2 * math.pi)
-
-    def derivative():
-        inverse = inverse_(L)
-        for rows in panels(n):  # (alpha alpha' - t K^-1) / 2 (GPML 5.9)
-            block = K[rows, : rows.stop].copy_(inverse[rows, : rows.stop])
-            block.addmm_(alpha[rows], alpha[: rows.stop].mT, beta=-0.5 * t, alpha=0.5)
-        K.diagonal().mul_(1 + jitter)
-        return K
-
-    return lml, derivative, Posterior(alpha, L)
-
-
-def evidence(K, observations, nugget=0.0):
-    """As `evidence.evidence`, for plain observations.
-
-    Raises
-    ------
     ValueError
         For weights, a trend, or noise of each target.
     """
@@ -70,9 +40,28 @@ def evidence(K, observations, nugget=0.0):
             "mean='constant' or 'linear' nor noise_variance of each target. Use "
             "dtype='float64' with these."
         )
-    problem = observations.y, observations.noise, observations.jitter
-    lml, derivative, posterior = log_marginal_likelihood(K, *problem)
-    return lml, lambda: (derivative(), None), posterior
+    y = observations.y
+    n, t = y.shape
+    observations.cover_(K)
+    try:
+        L = cholesky_(K.float())
+    except NotPositiveDefiniteError as error:
+        if not math.isfinite(K.diagonal().sum().item()):
+            raise
+        raise _refusal("float32 has no Cholesky factor of the covariance") from error
+    alpha = _refine(K, L, y)
+    fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1)).item()
+    log_det = 2 * half_log_det(L).item()
+    value = -fit - 0.5 * t * log_det - 0.5 * n * t * math.log(2 * math.pi)
+
+    def derivative():
+        inverse = inverse_(L)
+        for rows in panels(n):  # (alpha alpha' - t K^-1) / 2 (GPML 5.9)
+            block = K[rows, : rows.stop].copy_(inverse[rows, : rows.stop])
+            block.addmm_(alpha[rows], alpha[: rows.stop].mT, beta=-0.5 * t, alpha=0.5)
+        return K, observations.noise_slopes_(K.diagonal(), None)
+
+    return value, derivative, Solution(alpha, L)
 
 
 def _refine(K, L, y):
