@@ -4,14 +4,14 @@ import math
 
 import torch
 
+from .likelihood import Likelihood
 from .links import LINKS
-from .quadrature import gaussian_nodes, standard_deviation
 from .tilted import Tilted, log_average, tilted
 
 BELOW_LOG_HALF = math.nextafter(math.log(0.5), -1.0)
 
 
-class Bernoulli:
+class Bernoulli(Likelihood):
     """The likelihood of n labels, each raised to its weight.
 
     Parameters
@@ -30,11 +30,9 @@ class Bernoulli:
         with repeated rows at integers and with each other at 1.
     """
 
-    spread = "var"  # of f, that `log_proba` needs
-
     def __init__(self, link, y, weight=None):
         self.link, self.y, self.weight = LINKS[link], y, weight
-        self.copies = self.power = None
+        self.bends, self.power = self.link.bends, None
         if weight is not None:
             self.copies = weight.clamp(min=1)
             if (weight < 1).any():
@@ -51,11 +49,11 @@ class Bernoulli:
         )
 
     def log_p(self, f):
-        """weight * log p(y | f), for every entry (n,)."""
+        """weight * log p(y | f), for every entry of f (..., n)."""
         return self._weighted(self.link.log_p(self.y * f))
 
     def derivatives(self, f):
-        """First, second and third derivative of `log_p` in f: three tensors (n,)."""
+        """First, second and third derivative of `log_p` in f: three tensors."""
         d1, d2, d3 = self.link.derivatives(self.y * f)
         odd = self._weighted(self.y)
         return odd * d1, self._weighted(d2), odd * d3
@@ -64,19 +62,6 @@ class Bernoulli:
         """Moments of N(f | m, v) p(y | f) for one of the copies."""
         log_z, slope, bend, shrinkage = tilted(self.link, self.y * m, v, self.power)
         return Tilted(log_z, self.y * slope, bend, shrinkage)
-
-    def expectations(self, m, v):
-        """E log p, E d log p / df, E d2 log p / df2 under N(f | m, v), weighted."""
-        m = self.y * m
-        sd = standard_deviation(v)
-        f, w = gaussian_nodes(m, sd, self.link.bends)
-        d1, d2, _ = self.link.derivatives(f)
-        values = [(w * x).sum(dim=1) for x in (self.link.log_p(f), d1, d2)]
-        return (
-            self._weighted(values[0]),
-            self._weighted(self.y) * values[1],
-            self._weighted(values[2]),
-        )
 
     def _weighted(self, x):
         return x if self.weight is None else self.weight * x

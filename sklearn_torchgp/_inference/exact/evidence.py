@@ -5,7 +5,8 @@ solution), for K (n, n) with its nugget, read and overwritten in its lower trian
 nugget (float or (n,)) is what of K's diagonal is noise of a single copy, and read only
 under weights. ``derivative()``, to be called once, gives (d value / dK (n, n), lower
 triangle; d value / d nugget beyond its place in K: (n,) or None). It may use K's
-memory, where the solution's L is, too. A matrix without a Cholesky factor raises
+memory, where the solution's L is, too; the solution is None where nothing is left of it
+that float64 prediction could use. A matrix without a Cholesky factor raises
 NotPositiveDefiniteError.
 """
 
@@ -46,7 +47,8 @@ def per_factor(criterion, K, observations, nugget):
             slope = None if slope is None else slope + more_slope
         return G, slope
 
-    return sum(values), derivative, Solution.stack(solutions)
+    kept = None if solutions[0] is None else Solution.stack(solutions)
+    return sum(values), derivative, kept
 
 
 def _one_factor(K, observations, nugget):

@@ -128,4 +128,4 @@ def _one_factor(K, observations, nugget):
         own_slope = None if weight is None else d_v * share
         return G, observations.noise_slopes_(G.diagonal(), own_slope)
 
-    return value, derivative, solution
+    return value, derivative, None

@@ -64,10 +64,16 @@ class Exact:
             total = pullback(G)
             return {"kernel": total if slope is None else total + pull_nugget(slope)}
 
+        def posterior():
+            if solution is not None:
+                return _posterior(covariance, likelihood, solution)
+            anew = replace(self, criterion=evidence)
+            return anew._infer(covariance, likelihood, theta, None, step).posterior()
+
         return Inference(
             value,
             gradient,
-            lambda: _posterior(covariance, likelihood, solution),
+            posterior,
             jitter=jitter,
             needed_help=step > 0,
         )

@@ -14,7 +14,6 @@ import torch
 
 from ..._linalg.cholesky import cholesky_, half_log_det, inverse_, panels, solve
 from ...exceptions import ConditioningError, NotPositiveDefiniteError
-from .solution import Solution
 
 # Residual of the weights relative to y, and steps that may be taken to reach it.
 TOLERANCE = 1e-10
@@ -61,7 +60,7 @@ def evidence(K, observations, nugget=0.0):
             block.addmm_(alpha[rows], alpha[: rows.stop].mT, beta=-0.5 * t, alpha=0.5)
         return K, observations.noise_slopes_(K.diagonal(), None)
 
-    return value, derivative, Solution(alpha, L)
+    return value, derivative, None
 
 
 def _refine(K, L, y):

@@ -39,6 +39,10 @@ class SoftmaxPosterior(Posterior):
     probabilities at the mode, and the factor `M_` (n, n) of the sum of E_.
     """
 
+    @property
+    def n_functions(self):
+        return len(self.arrays["alpha_"])
+
     def moments(self, X, spread=None, *, noise=True):
         if spread == "cov":
             mean, cov = self.joint_moments(X, noise=noise)
