@@ -22,12 +22,18 @@ from ._model.methods import (
     regression_method,
 )
 from ._model.model import Model
-from ._model.objective import Objective, UserObjective
+from ._model.objective import Objective
 from ._model.optimize import OPTIMIZERS, growing_subsets, same_form
 from ._model.state import FittedArrays, store
 from ._model.together import batch_of_starts
 from ._regression.leave_one_out import LeaveOneOut
-from ._regression.observations import merged, observations, training_noise
+from ._regression.observations import (
+    check_alpha,
+    check_n_targets,
+    merged,
+    observations,
+    training_noise,
+)
 from ._regression.outputs import Outputs
 from ._regression.predictions import Predictions
 from ._regression.record import FitRecord
@@ -286,8 +292,8 @@ class TorchGPRegressor(
             X, y, kind = self._validate_training_data(
                 X, y, multi_output=True, y_numeric=True
             )
-            self._check_alpha(len(y))
-            self._check_n_targets(y)
+            check_alpha(self.alpha, len(y))
+            check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
             merge = self.dtype == "float32" and self.objective != "loo"
             if merge and self._knows_copies(kernel, rows.X):
@@ -301,8 +307,9 @@ class TorchGPRegressor(
             itemsize = torch.finfo(resolve_dtype(self.dtype)).bits // 8
             cure = "Fit fewer rows, or use dtype='float32' (half of it)."
             with memory_for(f"Fitting {n} rows", n * n * itemsize, device, cure):
-                self._fit_hyperparameters()
-                self._set_objective_values(self._condition(kind))
+                reached = self._optimise(self._stages, self.n_jobs, self._together)
+                evidence = self._condition(kind)
+                self._set_values(reached, evidence)
         return self
 
     def partial_fit(self, X, y, sample_weight=None, noise_variance=None):
@@ -470,29 +477,6 @@ class TorchGPRegressor(
             kernel.theta = np.clip(last.theta, lower, upper)
         return kernel
 
-    def _check_n_targets(self, y):
-        n_targets_seen = y.shape[1] if y.ndim > 1 else 1
-        if self.n_targets is not None and n_targets_seen != self.n_targets:
-            raise ValueError(
-                "The number of targets seen in `y` is different from the parameter "
-                f"`n_targets`. Got {n_targets_seen} != {self.n_targets}."
-            )
-
-    def _check_alpha(self, n_samples):
-        alpha = np.asarray(as_numpy(self.alpha))
-        if alpha.ndim == 0:
-            return
-        if alpha.ndim > 1 or alpha.shape[0] not in (1, n_samples):
-            raise ValueError(
-                "alpha must be a scalar or an array with same number of entries as y. "
-                f"({'x'.join(map(str, alpha.shape))} != {n_samples})"
-            )
-        if not (np.isfinite(alpha).all() and (alpha >= 0).all()):
-            raise ValueError(
-                "The 'alpha' parameter must be finite and not negative in every entry. "
-                f"Got a minimum of {alpha.min()!r}; it is a variance."
-            )
-
     def _knows_copies(self, kernel, X):
         """Whether equal rows may be counted: numbers, and a kernel that tells noise."""
         cpu = torch.device("cpu")
@@ -532,23 +516,25 @@ class TorchGPRegressor(
         ):
             setattr(self, name, kind(value))
 
-    def _fit_hyperparameters(self):
-        """Maximise the objective over kernel_.theta."""
-        self.optimizer_results_ = []
-        if self.optimizer is not None and self.kernel_.n_dims > 0:
-            self.objective_value_ = self._maximise(
-                self._stages, self.n_jobs, self._together()
-            )
-
     def _stages(self):
         """What to maximise, on few rows first if so asked, and on all of them."""
-        model, stages = self._model(), []
-        if self.optimizer == "coarse-to-fine" and not self._has_own_objective():
-            method = regression_method(self.objective, self.dtype)
-            for rows in growing_subsets(model.n):
-                part = replace(model, method=method).rows(rows)
-                stages.append((len(rows), Objective(part)))
-        return [*stages, (model.n, self._objective(model))]
+        n, stages = self.X_train_.shape[0], []
+        if self._has_own_objective():
+            return [(n, self._objective(None))]
+        method = regression_method(self.objective, self.dtype)
+        if self.optimizer == "coarse-to-fine":
+            model = self._model(method)
+            for rows in growing_subsets(n):
+                stages.append((len(rows), Objective(model.rows(rows))))
+        return [*stages, (n, self._objective(self._training_model()))]
+
+    def _training_model(self):
+        """The model whose value is the objective."""
+        model = self._model(regression_method(self.objective, self.dtype))
+        # Leaving out a row with its copies is not leaving out one of equal rows, and
+        # the mixed method knows no weights.
+        plain = self.objective == "lml" and self.dtype != "mixed"
+        return merged(model) if plain else model
 
     def _together(self):
         """The evaluation of all starts as one batch, where that pays; else None."""
@@ -563,41 +549,20 @@ class TorchGPRegressor(
             or self._has_own_objective()
         ):
             return None
-        return batch_of_starts(merged(self._model()), self.X_train_.shape[0])
+        return batch_of_starts(self._training_model(), self.X_train_.shape[0])
 
-    def _has_own_objective(self):
-        """Whether the user, or a subclass, brings what is maximised."""
-        own = type(self).log_marginal_likelihood
-        overridden = own is not GPEstimator.log_marginal_likelihood
-        return callable(self.objective) or (self.objective == "lml" and overridden)
-
-    def _objective(self, model, start=None):
-        """theta, eval_gradient -> what `fit` maximises [, gradient]."""
-        if callable(self.objective):
-            return UserObjective(self.objective, self)
-        if self._has_own_objective():
-            # Else the bookkeeping of the public method is skipped (0.1 ms a call).
-            return lambda theta, eval_gradient: self.log_marginal_likelihood(
-                theta, eval_gradient=eval_gradient, clone_kernel=False
-            )
-        # Leaving out a row with its copies is not leaving out one of equal rows, and
-        # the mixed method knows no weights.
-        if self.objective == "lml" and self.dtype != "mixed":
-            model = merged(model)
-        method = regression_method(self.objective, self.dtype)
-        return Objective(replace(model, method=method))
-
-    def _set_objective_values(self, evidence):
-        """objective_value_ and the evidence, after the final factorisation."""
-        optimised, is_lml = bool(self.optimizer_results_), self.objective == "lml"
-        if not optimised:
-            value = evidence
+    def _set_values(self, reached, evidence):
+        """objective_value_ and the evidence, from what optimisation reached, if any."""
+        is_lml = self.objective == "lml"
+        if reached is None:
+            reached = evidence
             if not is_lml:
-                value = self._objective(self._model())(self.kernel_.theta, False)
-            self.objective_value_ = np.float64(value)
+                ((*_, objective),) = self._stages()[-1:]
+                reached = objective(self.kernel_.theta, False)
+        self.objective_value_ = np.float64(reached)
         # Where it was maximised the value is the optimiser's, as in scikit-learn.
-        self.log_marginal_likelihood_value_ = (
-            self.objective_value_ if optimised and is_lml else np.float64(evidence)
+        self.log_marginal_likelihood_value_ = np.float64(
+            reached if is_lml else evidence
         )
 
     def _condition(self, kind):
@@ -634,9 +599,9 @@ class TorchGPRegressor(
         store(self, arrays, kind)
         if posterior.trend is not None:
             beta = posterior.trend.beta.double().cpu().numpy()
-            coef, intercept = self._fit_record.columns.in_features(beta)
-            offset, scale = as_numpy(self._y_train_mean), as_numpy(self._y_train_std)
-            coef, intercept = (coef * scale).T, intercept * scale + offset
+            coef, intercept = self._targets().trend(
+                *self._fit_record.columns.in_features(beta)
+            )
             if not coef.size:
                 coef = np.zeros((len(intercept), getattr(self, "n_features_in_", 0)))
             single = self.y_train_.ndim == 1

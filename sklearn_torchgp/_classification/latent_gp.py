@@ -101,16 +101,13 @@ class LatentGP(GPEstimator, BaseEstimator):
         self.classes_ = np.unique(y)
         self.sample_weight_ = sample_weight
         self.kernel_ = self._initial_kernel(fixed=True)
-        self.optimizer_results_ = []
         if before is not None:
             self._start = before._start
         model = self._model(points)
         objective = self._objective(model, self._first_start(model))
-        if self.optimizer is not None and self.kernel_.n_dims > 0:
-            self.log_marginal_likelihood_value_ = self._maximise(
-                lambda: [(None, objective)]
-            )
-        self._condition(objective)
+        reached = self._optimise(lambda: [(None, objective)])
+        evidence = self._condition(objective)
+        self.log_marginal_likelihood_value_ = evidence if reached is None else reached
         return self
 
     def points(self, X):
@@ -145,7 +142,7 @@ class LatentGP(GPEstimator, BaseEstimator):
         return torch.as_tensor(start).to(points.device, points.dtype)
 
     def _condition(self, objective):
-        """Everything that prediction needs, at kernel_.theta."""
+        """Everything that prediction needs, at kernel_.theta; returns the evidence."""
         objective.last = None
         value = objective(self.kernel_.theta, False)
         found = objective.last
@@ -155,10 +152,9 @@ class LatentGP(GPEstimator, BaseEstimator):
                 "semi-definite matrix on the training rows. Check its hyperparameters "
                 "and bounds, and that the kernel is a valid covariance function."
             )
-        if not self.optimizer_results_:
-            self.log_marginal_likelihood_value_ = value
         self._take_note(found)
         store(self, found.posterior().arrays, as_numpy)
+        return value
 
     def _take_note(self, found):
         """Keep the solution as a start, and warn if it is none."""

@@ -19,7 +19,7 @@ from .._data.arrays import (
     resolve_dtype,
 )
 from .._inference import Prior
-from .objective import Objective
+from .objective import Objective, UserObjective
 from .optimize import (
     OPTIMIZERS,
     best,
@@ -47,6 +47,8 @@ class GPEstimator:
     things about new rows need no more of an estimator than `_validate_rows`, `_model`,
     `_posterior`, `_targets` (of a regressor) and `_shown`.
     """
+
+    objective = "lml"
 
     def _check_params(self):
         if not get_config()["skip_parameter_validation"]:
@@ -123,15 +125,35 @@ class GPEstimator:
         values = values[..., 0] if values.shape[-1] == 1 else values
         return kind(values.astype(np.float64 if wide else np.float32, copy=False))
 
+    def _has_own_objective(self):
+        """Whether the user, or a subclass, brings what is maximised."""
+        own = type(self).log_marginal_likelihood
+        overridden = own is not GPEstimator.log_marginal_likelihood
+        return callable(self.objective) or (self.objective == "lml" and overridden)
+
     def _objective(self, model, start=None):
-        """vector, eval_gradient -> what `fit` maximises [, gradient]."""
+        """vector, eval_gradient -> what `fit` maximises [, gradient].
+
+        Here meet a callable `objective`, a `log_marginal_likelihood` that a subclass
+        overrides, and the value of the model.
+        """
+        if callable(self.objective):
+            return UserObjective(self.objective, self)
+        if self._has_own_objective():
+            return lambda theta, eval_gradient: self.log_marginal_likelihood(
+                theta, eval_gradient=eval_gradient, clone_kernel=False
+            )
         return Objective(model, start)
 
-    def _maximise(self, make_stages, n_jobs=None, together=None):
-        """Optimise kernel_.theta; returns the value reached.
+    def _optimise(self, make_stages, n_jobs=None, together=None):
+        """Optimise kernel_.theta; returns the value reached, None if nothing was done.
 
-        Stages, jobs and batches are as `run_starts` takes them.
+        Stages and jobs are as `run_starts` takes them; ``together()`` says what it
+        takes.
         """
+        self.optimizer_results_ = []
+        if self.optimizer is None or not self.kernel_.n_dims:
+            return None
         starts = starting_points(self.kernel_, self.n_restarts_optimizer, self._rng)
         self.optimizer_results_ = run_starts(
             make_stages,
@@ -139,7 +161,7 @@ class GPEstimator:
             starts,
             self.kernel_.bounds,
             n_jobs,
-            together,
+            together and together(),
         )
         winner = best(self.optimizer_results_)
         settled = winner.converged and np.isfinite(winner.value)

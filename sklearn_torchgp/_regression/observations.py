@@ -97,3 +97,30 @@ def merged(model):
     part = model.rows(index)
     weight = torch.as_tensor(weight).to(observed.y)
     return replace(part, likelihood=replace(part.likelihood, weight=weight))
+
+
+def check_n_targets(n_targets, y):
+    """Raise ValueError unless y has as many targets as the parameter says."""
+    seen = y.shape[1] if y.ndim > 1 else 1
+    if n_targets is not None and seen != n_targets:
+        raise ValueError(
+            "The number of targets seen in `y` is different from the parameter "
+            f"`n_targets`. Got {seen} != {n_targets}."
+        )
+
+
+def check_alpha(alpha, n_samples):
+    """Raise ValueError unless `alpha` is a variance, or one for each row."""
+    alpha = np.asarray(as_numpy(alpha))
+    if alpha.ndim == 0:
+        return
+    if alpha.ndim > 1 or alpha.shape[0] not in (1, n_samples):
+        raise ValueError(
+            "alpha must be a scalar or an array with same number of entries as y. "
+            f"({'x'.join(map(str, alpha.shape))} != {n_samples})"
+        )
+    if not (np.isfinite(alpha).all() and (alpha >= 0).all()):
+        raise ValueError(
+            "The 'alpha' parameter must be finite and not negative in every entry. "
+            f"Got a minimum of {alpha.min()!r}; it is a variance."
+        )

@@ -149,6 +149,10 @@ class Targets:
             diagonal += self.transform.noise_at(known.reshape(m, -1), mean)
         return mean, second
 
+    def trend(self, coef, intercept):
+        """Coefficients (t, d) and intercepts (t,) of a trend of the process, of y."""
+        return (coef * self.scale).T, intercept * self.scale + self.offset
+
     def scaled(self, mean, second, X):
         """Moments of the process at X as moments of T(y)."""
         if second is not None and second.ndim == 2 and (second < 0).any():
