@@ -15,12 +15,7 @@ from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows, is_table
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator
-from ._model.methods import (
-    OBJECTIVES,
-    check_method,
-    conditioning_method,
-    regression_method,
-)
+from ._model.methods import MIXED, OBJECTIVES, check_method, conditioning_method
 from ._model.model import Model
 from ._model.objective import Objective
 from ._model.optimize import OPTIMIZERS, growing_subsets, same_form
@@ -121,11 +116,9 @@ class TorchGPRegressor(
         (n = 1000: 1.3e-4), without which float32 cannot factor it; `jitter_` says
         how much that is. Rows equal in X, y and noise are there kept once, with their
         number as weight and in an order of their own (not with objective="loo").
-        "mixed" optimises the hyperparameters on a float32 factor
-        with weights refined to float64, and then factors once in float64. Its error
-        grows with the condition number (``benchmarks/bench_dtype.py`` measures it);
-        where that is too large it raises
-        :class:`~sklearn_torchgp.exceptions.ConditioningError`.
+        "mixed" optimises the hyperparameters on a float32 factor with weights refined
+        to float64, as far as that can carry the covariance, and ends in float64: the
+        same optimum, and all answers are float64's.
     n_jobs : int, default=None
         Starts that run side by side, through joblib: None means 1 unless in a
         :func:`joblib.parallel_config` context, which also chooses the backend. The
@@ -151,9 +144,10 @@ class TorchGPRegressor(
     optimizer_results_ : list of Bunch
         One record per start: `theta_start`, `theta`, `value` (the log marginal
         likelihood reached), `n_iterations`, `n_evaluations`, `n_coarse_evaluations`
-        (a dict from a number of rows to evaluations on so many), `converged`,
-        `message`, `refusal` (why a theta could not be evaluated in mixed precision,
-        or None), `seconds`. Empty without optimisation.
+        (a dict from a number of rows, or "float32", to evaluations before those),
+        `n_failed_evaluations` (without a value: no Cholesky factor, or inference that
+        did not converge), `converged`, `message`, `seconds`. Empty without
+        optimisation.
     trend_coef_ : array of shape (n_features,) or (n_targets, n_features)
         Coefficients of the trend (posterior mean) in units of y; zeros for a constant
         trend. Only with ``mean="constant"`` and ``mean="linear"``.
@@ -406,7 +400,7 @@ class TorchGPRegressor(
         """
         check_is_fitted(self, "X_train_")
         theta = self.kernel_.theta if theta is None else theta
-        model = self._model(regression_method("loo", self.dtype))
+        model = self._model(OBJECTIVES["loo"])
         return Objective(model)(self._checked_theta(theta), eval_gradient)
 
     # --- which model this is ---------------------------------------------------------
@@ -517,24 +511,23 @@ class TorchGPRegressor(
             setattr(self, name, kind(value))
 
     def _stages(self):
-        """What to maximise, on few rows first if so asked, and on all of them."""
+        """What to maximise: in float32 or on few rows first, if so asked, then all."""
         n, stages = self.X_train_.shape[0], []
         if self._has_own_objective():
             return [(n, self._objective(None))]
-        method = regression_method(self.objective, self.dtype)
+        if self.dtype == "mixed":
+            stages.append(("float32", Objective(self._model(MIXED))))
         if self.optimizer == "coarse-to-fine":
-            model = self._model(method)
+            model = self._model(OBJECTIVES[self.objective])
             for rows in growing_subsets(n):
                 stages.append((len(rows), Objective(model.rows(rows))))
         return [*stages, (n, self._objective(self._training_model()))]
 
     def _training_model(self):
         """The model whose value is the objective."""
-        model = self._model(regression_method(self.objective, self.dtype))
-        # Leaving out a row with its copies is not leaving out one of equal rows, and
-        # the mixed method knows no weights.
-        plain = self.objective == "lml" and self.dtype != "mixed"
-        return merged(model) if plain else model
+        model = self._model(OBJECTIVES[self.objective])
+        # Leaving out a row with its copies is not leaving out one of equal rows.
+        return merged(model) if self.objective == "lml" else model
 
     def _together(self):
         """The evaluation of all starts as one batch, where that pays; else None."""

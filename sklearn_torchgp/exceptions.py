@@ -5,19 +5,10 @@ import warnings
 from numpy.linalg import LinAlgError
 
 __all__ = [
-    "ConditioningError",
     "JitterWarning",
     "KernelFallbackWarning",
     "NotPositiveDefiniteError",
 ]
-
-
-class ConditioningError(LinAlgError):
-    """``dtype="mixed"`` refuses: the covariance is too ill-conditioned for float32.
-
-    Cures: ``dtype="float64"``, a larger ``alpha``, a ``WhiteKernel`` with a larger
-    lower bound of its noise.
-    """
 
 
 class NotPositiveDefiniteError(LinAlgError):

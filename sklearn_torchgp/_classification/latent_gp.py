@@ -143,18 +143,17 @@ class LatentGP(GPEstimator, BaseEstimator):
 
     def _condition(self, objective):
         """Everything that prediction needs, at kernel_.theta; returns the evidence."""
-        objective.last = None
-        value = objective(self.kernel_.theta, False)
-        found = objective.last
-        if found is None:
+        try:
+            found = objective.infer(self.kernel_.theta)
+        except NotPositiveDefiniteError as error:
             raise NotPositiveDefiniteError(
                 f"The kernel, {self.kernel_}, does not return a finite, positive "
                 "semi-definite matrix on the training rows. Check its hyperparameters "
                 "and bounds, and that the kernel is a valid covariance function."
-            )
+            ) from error
         self._take_note(found)
         store(self, found.posterior().arrays, as_numpy)
-        return value
+        return np.float64(found.value)
 
     def _take_note(self, found):
         """Keep the solution as a start, and warn if it is none."""
@@ -174,10 +173,16 @@ class LatentGP(GPEstimator, BaseEstimator):
     def _log_evidence(self, theta, eval_gradient):
         model = self._model()
         objective = self._objective(model, self._first_start(model))
-        value = objective(theta, eval_gradient)
-        if objective.last is not None:
-            self._take_note(objective.last)
-        return value
+        try:
+            found = objective.infer(theta)
+        except NotPositiveDefiniteError:
+            value = np.float64(-np.inf)
+            return (value, np.zeros_like(theta)) if eval_gradient else value
+        self._take_note(found)
+        value = np.float64(found.value)
+        if not eval_gradient:
+            return value
+        return value, model.parameters.join(found.gradient())
 
     def latent_moments(self, X, spread="var"):
         """Posterior mean (m, q) of the latent functions at X, and their spread.

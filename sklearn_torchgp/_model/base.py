@@ -164,9 +164,6 @@ class GPEstimator:
             together and together(),
         )
         winner = best(self.optimizer_results_)
-        settled = winner.converged and np.isfinite(winner.value)
-        if winner.refusal is not None and not settled:
-            raise winner.refusal  # where it led to cannot be evaluated
         self.kernel_.theta = winner.theta
         warn_unless_converged(self.optimizer_results_)
         warn_at_bounds(self.kernel_)

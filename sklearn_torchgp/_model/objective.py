@@ -11,49 +11,55 @@ class Objective:
     """vector, eval_gradient -> what the model's method says [, its gradient].
 
     Every evaluation uses the same memory and starts from the solution of the one
-    before. A vector at which there is no value, because a matrix has no Cholesky
-    factor, has the value -inf: this is the one place that decides so.
+    before. A vector at which there is no value has the value -inf: a matrix has no
+    Cholesky factor, or inference did not converge. This is the one place that decides
+    so.
 
     Parameters
     ----------
     model : Model
     start : object, default=None
         `Inference.start` of an earlier evaluation of such a model.
-
-    Attributes
-    ----------
-    last : Inference or None
-        Of the last evaluation that succeeded.
     """
 
     def __init__(self, model, start=None):
         points = model.covariance.points
         self.model, self.parameters = model, model.parameters
         self.work = Workspace(points.dtype, points.device)
-        self.start, self.last = start, None
+        self.start = start
 
     def __call__(self, vector, eval_gradient=True):
-        with (
-            one_blas_thread()
-        ):  # 6 microseconds; LAPACK serves few rows, torch the rest
-            return self._evaluate(vector, eval_gradient)
+        with one_blas_thread():  # 6 microseconds; LAPACK serves few rows
+            try:
+                found = self._infer(vector)
+                value = np.float64(found.value if found.converged else -np.inf)
+            except NotPositiveDefiniteError:
+                value = np.float64(-np.inf)
+            if not eval_gradient:
+                return value
+            if value == -np.inf:
+                return value, np.zeros_like(vector)
+            return value, self.parameters.join(found.gradient())
 
-    def _evaluate(self, vector, eval_gradient):
+    def infer(self, vector):
+        """The Inference at a vector, converged or not.
+
+        Raises
+        ------
+        NotPositiveDefiniteError
+            Also where the value is not finite.
+        """
+        with one_blas_thread():
+            return self._infer(vector)
+
+    def _infer(self, vector):
         theta = self.parameters.split(vector)
-        try:
-            found = self.model.infer(theta, start=self.start, work=self.work)
-            value = np.float64(found.value)
-        except NotPositiveDefiniteError:
-            value = np.float64(-np.inf)
-        if not np.isfinite(value):
-            value = np.float64(-np.inf)
-            return (value, np.zeros_like(vector)) if eval_gradient else value
-        self.last = found
+        found = self.model.infer(theta, start=self.start, work=self.work)
+        if not np.isfinite(found.value):
+            raise NotPositiveDefiniteError("the evidence is not finite")
         if found.converged:
             self.start = found.start
-        if not eval_gradient:
-            return value
-        return value, self.parameters.join(found.gradient())
+        return found
 
 
 class UserObjective:
