@@ -146,8 +146,3 @@ class Posterior(ABC):
     def condition(self, residual):
         """The posterior of other observations (n, p) at the same rows and noise."""
         raise NotImplementedError
-
-
-def kernel_part(theta):
-    """The kernel's block of theta, None where its own values are meant."""
-    return None if theta is None else theta["kernel"]

@@ -1,5 +1,7 @@
 """What an optimiser climbs: a vector of parameters -> value [, gradient]."""
 
+import math
+
 import numpy as np
 
 from .._linalg.memory import Workspace
@@ -32,12 +34,12 @@ class Objective:
         with one_blas_thread():  # 6 microseconds; LAPACK serves few rows
             try:
                 found = self._infer(vector)
-                value = np.float64(found.value if found.converged else -np.inf)
+                value = np.float64(found.value if found.converged else -math.inf)
             except NotPositiveDefiniteError:
-                value = np.float64(-np.inf)
+                value = np.float64(-math.inf)
             if not eval_gradient:
                 return value
-            if value == -np.inf:
+            if value == -math.inf:
                 return value, np.zeros_like(vector)
             return value, self.parameters.join(found.gradient())
 
@@ -55,7 +57,7 @@ class Objective:
     def _infer(self, vector):
         theta = self.parameters.split(vector)
         found = self.model.infer(theta, start=self.start, work=self.work)
-        if not np.isfinite(found.value):
+        if not math.isfinite(found.value):
             raise NotPositiveDefiniteError("the evidence is not finite")
         if found.converged:
             self.start = found.start

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ...exceptions import NotPositiveDefiniteError
-from ..contract import Inference, kernel_part
+from ..contract import Inference
 from .batch import log_marginal_likelihoods
 from .evidence import evidence, extended
 from .posterior import ExactPosterior, own_noise
@@ -41,7 +41,8 @@ class Exact:
         steps = (0.0,)
         if self.ladder and likelihood.has_noise:
             steps += JITTER_LADDER[likelihood.y.dtype]
-        problem = covariance, likelihood, kernel_part(theta), work
+        theta = theta and theta["kernel"]
+        problem = covariance, likelihood, theta, work
         for step in steps[:-1]:
             with suppress(NotPositiveDefiniteError):
                 return self._infer(*problem, step)
@@ -113,7 +114,7 @@ class Exact:
         points = covariance.points
         K = points.zeros(len(thetas), points.n, points.n)
         pullbacks = [
-            covariance.gram(kernel_part(theta), out=one)[1]
+            covariance.gram(theta["kernel"], out=one)[1]
             for theta, one in zip(thetas, K, strict=True)
         ]
         values, derivative = log_marginal_likelihoods(

@@ -7,7 +7,7 @@ import torch
 
 from ..._linalg.cholesky import symmetrize_
 from ..._linalg.memory import Workspace
-from ..contract import Inference, kernel_part
+from ..contract import Inference
 from .engine import Sites, factor
 from .posterior import SitePosterior, SoftmaxPosterior
 from .softmax_laplace import softmax_laplace
@@ -84,7 +84,7 @@ def symmetric_gram(covariance, theta, work):
     points = covariance.points
     work = work or Workspace(points.dtype, points.device)
     K = work.buffer("K", points.n, points.n)
-    _, pullback = covariance.gram(kernel_part(theta), out=K)
+    _, pullback = covariance.gram(theta and theta["kernel"], out=K)
     return symmetrize_(K), pullback, work
 
 
