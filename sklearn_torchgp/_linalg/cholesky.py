@@ -3,7 +3,7 @@
 What stands above the diagonal is never looked at, but for the zeros that `own_gram_`
 asks for. Nearly all flops (n^3 / 3 for the factor, 2 n^3 / 3 for the inverse) are
 products of a large view of the one n x n buffer with a panel; the same code runs on CPU
-and CUDA.
+and GPU.
 """
 
 import math
@@ -12,12 +12,13 @@ import torch
 
 from ..exceptions import NotPositiveDefiniteError
 from . import lapack
+from .memory import size_on
 
 # Columns of a panel, and of one where the matrix is LARGE. CPU (2 cores, AVX-512, MKL):
 # a product with 96 or 192 columns ran at 112 to 125 GFLOP/s, with 64 at 60, with 128 at
 # 66 to 83. Every panel's product reads the matrix anew: beyond the caches wide panels
-# are better, below they cost more outside the products. CUDA: not measured.
-PANEL = {"cpu": (96, 192), "cuda": (1024, 1024)}
+# are better, below they cost more outside the products. Accelerators: not measured.
+PANEL = {"cpu": (96, 192), "accelerator": (1024, 1024)}
 LARGE = 3000
 
 
@@ -125,7 +126,7 @@ def _is_small(A):
 
 
 def _width(A):
-    return PANEL[A.device.type][A.shape[0] > LARGE]
+    return size_on(A.device, PANEL)[A.shape[0] > LARGE]
 
 
 def _panels_of(A):

@@ -4,10 +4,15 @@ from contextlib import contextmanager
 
 import torch
 
-# Bytes that one block of rows may take, CPU and CUDA. On a 2-core CPU blocks of
-# 1 to 8 MiB (cache-sized) gave the fastest elementwise passes; half a dozen of them
-# stand beside the one n x n matrix of a likelihood with its gradient.
-BLOCK_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
+# Bytes that one block of rows may take. CPU: blocks of 1 to 8 MiB (cache-sized) gave
+# the fastest elementwise passes on 2 cores; half a dozen of them stand beside the one
+# n x n matrix of a likelihood with its gradient. Accelerators: not measured.
+BLOCK_BYTES = {"cpu": 2 * 2**20, "accelerator": 256 * 2**20}
+
+
+def size_on(device, sizes):
+    """Which of sizes, {"cpu": size, "accelerator": size}, is meant for a device."""
+    return sizes["cpu" if device.type == "cpu" else "accelerator"]
 
 
 class Workspace:
@@ -51,6 +56,6 @@ def row_blocks(n_rows, bytes_per_row, device, at_least=64, at_most=None):
 
     Blocks of `at_least` rows may exceed it.
     """
-    size = max(at_least, BLOCK_BYTES[device.type] // max(1, bytes_per_row))
+    size = max(at_least, size_on(device, BLOCK_BYTES) // max(1, bytes_per_row))
     size = min(size, at_most or size)
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]
