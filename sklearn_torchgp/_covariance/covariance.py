@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.gaussian_process import kernels
 
-from .._linalg.memory import row_blocks
+from .._linalg.memory import row_blocks, size_on
 from . import nonstationary, stationary  # noqa: F401 (they fill the table)
 from .fallback import Fallback
 from .few import few_rows
@@ -23,7 +23,8 @@ KEPT = 2500
 
 # Rows of a block, memory permitting: with more of them a block reaches further above
 # the diagonal, with fewer the calls cost more than the numbers (CPU; n = 1000).
-BLOCK_ROWS = {"cpu": 192, "cuda": 4096}
+# Accelerators: not measured.
+BLOCK_ROWS = {"cpu": 192, "accelerator": 4096}
 
 _OPERATORS = {kernels.Sum: Sum, kernels.Product: Product}
 
@@ -226,7 +227,8 @@ class Covariance:
         points = self.points
         if not self._tree.blockwise:
             return [slice(0, points.n)]
-        bytes_per_row, most = points.n * points.itemsize, BLOCK_ROWS[points.device.type]
+        bytes_per_row = points.n * points.itemsize
+        most = size_on(points.device, BLOCK_ROWS)
         return row_blocks(points.n, bytes_per_row, points.device, at_most=most)
 
     def _filled(self, value, *shape):
