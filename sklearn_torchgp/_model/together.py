@@ -8,9 +8,11 @@ threads meet at every evaluation.
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from .._linalg.memory import size_on
+
 # Rows up to which the starts of a fit are evaluated as one batch, with a buffer each.
-# On the CPU one after the other is faster; CUDA: not measured yet.
-BATCH_ROWS = {"cpu": 0, "cuda": 512}
+# On the CPU one after the other is faster; accelerator: not measured yet.
+BATCH_ROWS = {"cpu": 0, "accelerator": 512}
 
 
 def batch_of_starts(model, n_rows):
@@ -19,7 +21,7 @@ def batch_of_starts(model, n_rows):
     `model` may have merged some of the n_rows; only plain observations go.
     """
     device = model.covariance.points.device
-    if n_rows > BATCH_ROWS[device.type] or not model.likelihood.plain:
+    if n_rows > size_on(device, BATCH_ROWS) or not model.likelihood.plain:
         return None
     parameters = model.parameters
 
