@@ -230,7 +230,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         X, y, kind = self._validate_training_data(X, y, multi_output=False)
         self._no_rows = kind(np.empty(0))
         check_classification_targets(y)
-        resolve_device(self.device, len(y))
+        resolve_device(self.device, len(y), dtype=self.dtype)
         weight = check_weights(sample_weight, len(y))
         if weight is not None and not weight.all():
             rows = np.flatnonzero(weight)

@@ -100,7 +100,7 @@ class GPEstimator:
         return ConstantKernel(1.0, **amplitude) * RBF(1.0, **scale)
 
     def _device_for(self, n_rows, *, fitted=False):
-        return resolve_device(self.device, n_rows, fitted=fitted)
+        return resolve_device(self.device, n_rows, dtype=self.dtype, fitted=fitted)
 
     def _covariance(self, kernel, X, device):
         X = as_numpy(X)
