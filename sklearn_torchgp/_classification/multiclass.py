@@ -192,7 +192,7 @@ def couple(r, n_classes):
         R[:, i, j], R[:, j, i] = 1 - second, second
     system = r[0].new_zeros(m, C + 1, C + 1)
     system[:, :C, :C] = -R * R.mT
-    system[:, range(C), range(C)] = R.square().sum(dim=1)
+    system.diagonal(dim1=1, dim2=2)[:, :C] = R.square().sum(dim=1)
     system[:, :C, C] = system[:, C, :C] = 1
     target = r[0].new_zeros(m, C + 1)
     target[:, C] = 1
