@@ -72,7 +72,7 @@ def weighted_squares(M, X, Z):
     if d == 1:
         return (M * (X - Z.mT).square_()).sum().reshape(1)
     X2, Z2 = X.square(), Z.square()
-    if max(X2.sum(1).max(), Z2.sum(1).max()) > EXPANSION_LIMIT:
+    if torch.maximum(X2.sum(1).max(), Z2.sum(1).max()).item() > EXPANSION_LIMIT:
         differences = ((X[:, k, None] - Z[:, k]).square_() for k in range(d))
         return torch.stack([(M * square).sum() for square in differences])
     return M.sum(1) @ X2 + M.sum(0) @ Z2 - 2 * (X * (M @ Z)).sum(0)
