@@ -23,7 +23,8 @@ class Separation:
 
     def __init__(self, X, Z, *, kept=False):
         self.X, self.Z = X, Z
-        self._kept = kept and _squares_in_range(X) and _squares_in_range(Z)
+        rows = [X] if Z is X else [X, Z]
+        self._kept = kept and all(_squares_in_range(one) for one in rows)
 
     def distance(self, length_scale):
         if self._kept and not isinstance(length_scale, torch.Tensor):
