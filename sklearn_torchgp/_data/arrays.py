@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from sklearn import get_config
 
+from .._linalg.precision import has_float64
+
 # Of all tensors but one: in "mixed" the optimisation's factor is float32.
 DTYPES = {
     "float64": torch.float64,
@@ -17,9 +19,6 @@ DTYPES = {
 # when this was written): below about a thousand rows the launch of a kernel costs more
 # than its arithmetic on every machine reported in public threads.
 ACCELERATOR_FROM_ROWS = 1000
-
-# Types of accelerators whose tensors are float32 at most.
-WITHOUT_FLOAT64 = {"mps"}
 
 
 def resolve_dtype(dtype):
@@ -106,7 +105,7 @@ def _parsed(device):
 
 
 def _serves(kind, dtype):
-    return dtype == "float32" or kind not in WITHOUT_FLOAT64
+    return dtype == "float32" or has_float64(kind)
 
 
 def _numbered(device):
