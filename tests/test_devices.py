@@ -25,7 +25,7 @@ from sklearn.preprocessing import PowerTransformer
 from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor, register_kernel
 from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._data.arrays import accelerators
-from sklearn_torchgp._linalg import cholesky
+from sklearn_torchgp._linalg import cholesky, precision
 from sklearn_torchgp.exceptions import NotPositiveDefiniteError
 
 KERNEL = 1.3 * RBF([0.9, 1.4]) + WhiteKernel(0.1)
@@ -177,9 +177,9 @@ def test_regression_of_more_rows(n, device):
 FITS = {
     "30 rows": {"n": 30},
     "300 rows": {"n": 300},
-    "700 rows": {"n": 700},
+    "400 rows": {"n": 400},
     "restarts": {"n": 30, "n_restarts_optimizer": 3},
-    "coarse-to-fine": {"n": 600, "optimizer": "coarse-to-fine"},
+    "coarse-to-fine": {"n": 500, "optimizer": "coarse-to-fine"},
     "loo": {"n": 60, "objective": "loo"},
     "equal rows": {"n": 30, "repeat": 2},
     "user's objective": {
@@ -266,34 +266,68 @@ CLASSIFICATION = {
 }
 
 
+def classes(n=40, classes=2, weight=None, **settings):
+    """Settings of a classifier, and its data."""
+    X = rows(n)
+    edges = np.quantile(target(X), np.arange(1, classes) / classes)
+    settings = {"kernel": 2.0 * RBF([0.9, 1.4]), "optimizer": None, **settings}
+    return settings, (X, np.digitize(target(X), edges), weight)
+
+
 @pytest.mark.parametrize("name", CLASSIFICATION)
 def test_classification(name, device):
-    settings = {"n": 40, "classes": 2, "weight": None, **CLASSIFICATION[name]}
-    X = rows(settings.pop("n"))
-    k, weight = settings.pop("classes"), settings.pop("weight")
-    y = np.digitize(target(X), np.quantile(target(X), np.arange(1, k) / k))
-    settings |= {"kernel": 2.0 * RBF([0.9, 1.4]), "optimizer": None}
-
-    def said(device):
-        return classification(
-            TorchGPClassifier(device=device, **settings), X, y, weight
-        )
-
-    same(said(device), said("cpu"))
+    settings, data = classes(**CLASSIFICATION[name])
+    expected = classification(TorchGPClassifier(device="cpu", **settings), *data)
+    same(classification(TorchGPClassifier(device=device, **settings), *data), expected)
 
 
 @pytest.mark.parametrize("inference", ["laplace", "ep", "vi"])
 def test_optimised_classification(inference, device):
-    X = rows(40)
+    X = rows(25)
     y = target(X) > 0
     here, there = (
-        TorchGPClassifier(1.0 * RBF(1.0), inference=inference, device=place).fit(X, y)
+        TorchGPClassifier(RBF(1.0), inference=inference, device=place).fit(X, y)
         for place in ("cpu", device)
     )
     found, expected = (m.log_marginal_likelihood_value_ for m in (there, here))
     assert found == pytest.approx(expected, rel=1e-8)
     Z = rows(9, seed=5)
     np.testing.assert_allclose(there.predict_proba(Z), here.predict_proba(Z), atol=1e-5)
+
+
+# --- devices without float64 --------------------------------------------------------
+
+
+@pytest.fixture
+def single(monkeypatch):
+    """The name of a device whose numbers are float32 at most."""
+    monkeypatch.setattr(precision, "WITHOUT_FLOAT64", {pretended_device.NAME})
+    with pretended_device.opened(has_float64=False):
+        yield pretended_device.NAME
+
+
+@needs_pretended
+@pytest.mark.parametrize("name", REGRESSION)
+def test_regression_without_float64(name, single):
+    settings, data = problem(**REGRESSION[name])
+    here, there = (
+        regression(TorchGPRegressor(device=place, dtype="float32", **settings), *data)
+        for place in ("cpu", single)
+    )
+    same(there, here, 2e-3)
+
+
+@needs_pretended
+@pytest.mark.parametrize("name", CLASSIFICATION)
+def test_classification_without_float64(name, single):
+    settings, data = classes(**CLASSIFICATION[name])
+    here, there = (
+        classification(
+            TorchGPClassifier(device=place, dtype="float32", **settings), *data
+        )
+        for place in ("cpu", single)
+    )
+    same(there, here, 2e-3)
 
 
 # --- kernels ------------------------------------------------------------------------

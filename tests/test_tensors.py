@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
-from sklearn_torchgp._data import arrays
 from sklearn_torchgp._data.arrays import (
     ArrayKind,
     accelerators,
@@ -14,6 +13,7 @@ from sklearn_torchgp._data.arrays import (
     resolve_device,
     resolve_dtype,
 )
+from sklearn_torchgp._linalg import precision
 from sklearn_torchgp._linalg.memory import memory_for, row_blocks
 
 
@@ -78,7 +78,7 @@ def test_no_accelerator_of_that_name(name):
 
 @pytest.mark.parametrize("dtype", ["float64", "mixed"])
 def test_an_accelerator_without_float64(dtype, accelerator, monkeypatch):
-    monkeypatch.setattr(arrays, "WITHOUT_FLOAT64", {accelerator})
+    monkeypatch.setattr(precision, "WITHOUT_FLOAT64", {accelerator})
     with pytest.raises(ValueError, match=f"'dtype'.*{dtype}.*dtype='float32'.*'cpu'"):
         resolve_device(accelerator, 10, dtype=dtype)
     assert resolve_device("auto", 10**5, dtype=dtype).type == "cpu"
