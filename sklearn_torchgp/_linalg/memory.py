@@ -43,7 +43,8 @@ def memory_for(what, n_bytes, device, cure):
         yield
     except (MemoryError, RuntimeError) as error:
         known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if not (known or "can't allocate memory" in str(error)):
+        words = "can't allocate memory", "out of memory"  # the CPU's, and MPS's
+        if not (known or any(phrase in str(error) for phrase in words)):
             raise
         raise MemoryError(
             f"{what} needs at least {n_bytes / 2**30:.3g} GiB on {device}, which could "
