@@ -9,8 +9,6 @@ Gaussian process posteriors"); a trend's coefficients are estimated from the sam
 residual.
 """
 
-import copy
-
 import numpy as np
 import torch
 from sklearn.base import clone
