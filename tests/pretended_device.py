@@ -1,12 +1,15 @@
 """An accelerator that is not there: CPU memory under another device's name.
 
 Tensors on it are `Pretended`: they hold a CPU tensor and call themselves of torch's
-private-use device type, "privateuseone". As on a GPU an operation refuses tensors of
-two devices, but for numbers (0-d tensors on the CPU) and for indices; and NumPy cannot
-see the memory. Every call of a torch kernel is counted (`Counts.dispatches`) and so is
-every point where the host would wait for the device: a value that Python or the CPU
-reads, a boolean mask or `nonzero`, whose result has a shape that the host must know,
-and a copy from pageable host memory (`uploads`, which torch waits for, too).
+private-use device type, here named "pretended". As on a GPU an operation refuses
+tensors of two devices, but for numbers (0-d tensors on the CPU, in elementwise
+operations) and indices; and NumPy cannot see the memory.
+
+Every call of a torch kernel is counted (`Counts.dispatches`), and so is every point
+where the host would wait for the device: a value that Python or the CPU reads, a
+boolean mask or `nonzero`, whose result has a shape that the host must know
+(`synchronisations`), and a copy from host memory (`uploads`, for which torch waits,
+too).
 """
 
 from contextlib import contextmanager
@@ -105,9 +108,10 @@ def _call(op, args, kwargs):
         Pretended, lambda one: one.inner, (args, kwargs)
     )
     result = op(*plain_args, **plain_kwargs)
-    to_cpu = target is not None and target.type == "cpu"
-    if to_cpu or (op is aten.copy_.default and not isinstance(args[0], Pretended)):
-        return args[0] if op is aten.copy_.default else result
+    if op is aten.copy_.default:
+        return args[0]
+    if target is not None and target.type == "cpu":
+        return result
     same = {id(one.inner): one for one in given if isinstance(one, Pretended)}
     return tree_map_only(
         torch.Tensor,
@@ -120,8 +124,9 @@ def _check_places(op, args, given):
     if op in TRANSFERS:
         return
     indices = args[1] if op in INDEXING else ()
+    numbers = torch.Tag.pointwise in op.tags
     for one in given:
-        here = isinstance(one, Pretended) or one.ndim == 0
+        here = isinstance(one, Pretended) or (numbers and one.ndim == 0)
         if not here and not any(one is index for index in indices):
             raise RuntimeError(
                 f"{op}: tensors on {NAME}:0 and on the CPU, of shape {one.shape}"
@@ -132,8 +137,10 @@ def _count_waits(op, args, given, target):
     counts = _State.counts
     if op in TRANSFERS:
         source = args[1] if op is aten.copy_.default else args[0]
-        goal = args[0] if op is aten.copy_.default else None
-        leaves = target.type == "cpu" if target else type(goal) is torch.Tensor
+        if op is aten.copy_.default:
+            leaves = not isinstance(args[0], Pretended)
+        else:
+            leaves = target is not None and target.type == "cpu"
         counts.synchronisations += isinstance(source, Pretended) and leaves
         counts.uploads += not isinstance(source, Pretended)
     elif op in INDEXING:

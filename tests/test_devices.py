@@ -12,6 +12,7 @@ import pretended_device
 import pytest
 import torch
 from kernel_zoo import COMPOSITES, EXACT_LEAVES, ROUGH_LEAVES
+from sklearn import config_context
 from sklearn.gaussian_process.kernels import (
     RBF,
     DotProduct,
@@ -89,6 +90,9 @@ def regression(model, X, y, fit=None, more=None):
         "mean": mean,
         "std": std,
         "cov": model.predict(Z, return_cov=True)[1],
+        "noisy": np.stack(
+            model.predict(Z, True, include_noise=True, noise_variance=np.ones(9))
+        ),
         "interval": model.predict_interval(Z),
         "quantiles": model.predict_quantiles(Z, [0.1, 0.7]),
         "density": model.log_predictive_density(X[:9], y[:9]),
@@ -226,6 +230,8 @@ def classification(model, X, y, weight=None):
     """What a classifier says of everything, by name."""
     Z = rows(9, seed=5)
     model.fit(X, y, weight)
+    if model.warm_start:
+        model.fit(X, y, weight)
     theta = model.kernel_.theta
     lml, gradient = model.log_marginal_likelihood(theta, eval_gradient=True)
     said = {
@@ -251,6 +257,14 @@ CLASSIFICATION = {
 } | {
     "weights, ep": {"weight": np.arange(1.0, 41) % 3 + 0.5, "inference": "ep"},
     "weights, vi": {"weight": np.arange(1.0, 41) % 3 + 0.5, "inference": "vi"},
+    "class_weight": {"class_weight": "balanced"},
+    "warm start": {"warm_start": True},
+    "warm start, ep": {"warm_start": True, "inference": "ep"},
+    "warm start, softmax": {
+        "warm_start": True,
+        "classes": 3,
+        "multi_class": "softmax",
+    },
     "one_vs_rest": {"classes": 3},
     "one_vs_one": {"classes": 3, "multi_class": "one_vs_one"},
     "softmax": {"classes": 3, "multi_class": "softmax"},
@@ -421,19 +435,24 @@ def test_rows_that_are_strings(device):
 # --- arrays -------------------------------------------------------------------------
 
 
-def test_tensors_of_the_device_are_answered_there(device):
+@pytest.mark.parametrize("dispatch", [False, True])
+def test_tensors_of_the_device_are_answered_there(dispatch, device):
     X, Z = rows(40), rows(9, seed=5)
     X_there, y_there, Z_there = (
         torch.from_numpy(one).to(device) for one in (X, target(X), Z)
     )
-    expected = TorchGPRegressor(KERNEL, device="cpu").fit(X, target(X)).predict(Z)
+    settings = {"kernel": KERNEL, "optimizer": None}
+    expected = TorchGPRegressor(device="cpu", **settings).fit(X, target(X)).predict(Z)
     for place in ("cpu", device):
-        model = TorchGPRegressor(KERNEL, device=place).fit(X_there, y_there)
-        mean, std = model.predict(Z_there, return_std=True)
-        assert mean.device == std.device == X_there.device
-        np.testing.assert_allclose(mean.cpu().numpy(), expected, atol=1e-6)
-        paths = model.sample_paths(2, random_state=0)(Z_there)
-        assert paths.device == model.loo_predict().device == X_there.device
+        model = TorchGPRegressor(device=place, **settings)
+        with config_context(array_api_dispatch=dispatch):
+            model.fit(X_there, y_there)
+            mean, std = model.predict(Z_there, return_std=True)
+            paths = model.sample_paths(2, random_state=0)(Z_there)
+            left_out = model.loo_predict()
+        for answer in (mean, std, paths, left_out):
+            assert answer.device == X_there.device
+        np.testing.assert_allclose(mean.cpu().numpy(), expected, rtol=1e-8)
 
 
 def test_the_prior(device):

@@ -24,6 +24,20 @@ def test_a_covariance_that_does_not_fit_says_so():
         model.predict(rows, return_cov=True)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
+    ],
+)
+def test_memory_that_was_not_had_on_any_device(error):
+    with pytest.raises(MemoryError, match="K needs at least 2 GiB on xpu:0.*Cure"):  # noqa: SIM117
+        with memory_for("K", 2**31, "xpu:0", "Cure."):
+            raise error
+
+
 def test_other_errors_pass_through_the_memory_guard():
     with pytest.raises(RuntimeError, match="else"), memory_for("x", 8, "cpu", "y"):
         raise RuntimeError("something else")
