@@ -243,13 +243,17 @@ class Covariance:
         if not grads:
             return gradient
         places, scales, terms = zip(*grads, strict=True)
-        if self.points.device.type == "cpu":
+        device, dtype = self.points.device, self.points.dtype
+        if device.type == "cpu":
             terms = [np.asarray(term) for term in terms]
         else:
-            terms = [torch.as_tensor(t, device=self.points.device) for t in terms]
+            terms = [  # a user's pullback may answer in NumPy or in numbers
+                t if torch.is_tensor(t) else torch.from_numpy(np.array(t, float))
+                for t in terms
+            ]
             sizes = [term.numel() for term in terms]
-            together = torch.cat([term.reshape(-1) for term in terms])
-            terms = together.cpu().numpy()
+            flat = [term.reshape(-1).to(device, dtype) for term in terms]
+            terms = torch.cat(flat).cpu().numpy()
             terms = np.split(terms, np.cumsum(sizes)[:-1])
         for place, scale, term in zip(places, scales, terms, strict=True):
             gradient[place] += scale * term
