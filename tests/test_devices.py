@@ -43,6 +43,8 @@ def device():
     """The name of an accelerator."""
     kind, _ = accelerators()
     if kind is not None:
+        if not precision.has_float64(kind):
+            pytest.skip(f"{kind} has no float64")
         yield kind
     elif pretended_device.CAN_OPEN:
         with pretended_device.opened():
