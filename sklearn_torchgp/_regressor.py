@@ -591,7 +591,7 @@ class TorchGPRegressor(
             arrays["alpha_"] = arrays["alpha_"][:, 0]
         store(self, arrays, kind)
         if posterior.trend is not None:
-            beta = posterior.trend.beta.double().cpu().numpy()
+            beta = posterior.trend.beta.cpu().double().numpy()
             coef, intercept = self._targets().trend(
                 *self._fit_record.columns.in_features(beta)
             )

@@ -343,6 +343,10 @@ def test_classification_without_float64(name, single):
         )
         for place in ("cpu", single)
     )
+    # A draw is a root of the covariance times normals, and which root SVD takes depends
+    # on the last digits where eigenvalues are close; their moments are compared above.
+    for said in (there, here):
+        del said["draws"]
     same(there, here, 2e-3)
 
 

@@ -6,6 +6,7 @@ import torch
 
 from .._linalg.cholesky import solve_lower, symmetrize_
 from .._linalg.memory import row_blocks
+from .._linalg.precision import double
 from .contract import Posterior
 
 
@@ -60,7 +61,7 @@ class DensePosterior(Posterior):
             if spread:
                 prior = self.covariance.diag(Z, noise=noise)[:, None]
                 variances.append(prior - self._explained(k, h))
-        return torch.cat(means), torch.cat(variances).double() if spread else None
+        return torch.cat(means), double(torch.cat(variances)) if spread else None
 
     def slopes(self, X, *, variance=False):
         points, n = self.covariance.points, self.covariance.points.n
@@ -77,10 +78,10 @@ class DensePosterior(Posterior):
                 if e is not None:
                     slopes += 2 * (e @ self._trend_slopes()).permute(1, 2, 0)
                 variances.append(slopes + self.covariance.diag_slope(Z)[..., None])
-        mean = torch.cat(means).double()
+        mean = double(torch.cat(means))
         if self.trend is not None:
-            mean += (self._trend_slopes().mT @ self.trend.beta).double()
-        return mean, torch.cat(variances).double() if variance else None
+            mean += double(self._trend_slopes().mT @ self.trend.beta)
+        return mean, double(torch.cat(variances)) if variance else None
 
     def _joint_moments(self, X, noise):
         k = self.covariance.cross(X)
@@ -90,7 +91,7 @@ class DensePosterior(Posterior):
         torch.diagonal(cov).clamp_(min=0)
         for one in cov.unbind(-1):
             symmetrize_(one)
-        return self._mean(k, h), cov.double()
+        return self._mean(k, h), double(cov)
 
     def _trend_columns(self, X):
         return None if self.trend is None else self.likelihood.basis.at(X)
@@ -106,9 +107,9 @@ class DensePosterior(Posterior):
         float32 would lose to cancellation what float32 weights still hold, and the
         answer for a row would depend on the rows beside it.
         """
-        mean = k.double() @ self.alpha.double()
+        mean = double(k) @ double(self.alpha)
         if h is not None:
-            mean += h.double() @ self.trend.beta.double()
+            mean += double(h) @ double(self.trend.beta)
         return mean
 
     def _explained(self, k, h):

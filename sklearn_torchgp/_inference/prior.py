@@ -1,5 +1,6 @@
 """The posterior of no data: what an estimator says before `fit`."""
 
+from .._linalg.precision import double
 from .contract import Posterior
 
 
@@ -20,10 +21,10 @@ class Prior(Posterior):
 
     def moments(self, X, spread=None, *, noise=True):
         covariance = self.covariance(X)
-        mean = covariance.points.zeros(len(X), self.n_functions).double()
+        mean = double(covariance.points.zeros(len(X), self.n_functions))
         if spread == "cov":
-            return mean, covariance.full(noise=noise)[..., None].double()
+            return mean, double(covariance.full(noise=noise)[..., None])
         if spread == "var":
             variance = covariance.diag(covariance.points, noise=noise)
-            return mean, variance[:, None].double()
+            return mean, double(variance[:, None])
         return mean, None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from .._data.arrays import own_or_copy, resolve_dtype
+from .._data.arrays import as_numpy, own_or_copy, resolve_dtype
 
 
 class FittedArrays(Mapping):
@@ -57,7 +57,7 @@ def store(estimator, arrays, kind):
     """
     for name, value in arrays.items():
         private = name.startswith("_")
-        setattr(estimator, name, value.cpu().numpy() if private else kind(value))
+        setattr(estimator, name, as_numpy(value) if private else kind(value))
 
 
 def without_device_copies(state):

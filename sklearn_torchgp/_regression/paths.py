@@ -22,11 +22,13 @@ class SamplePaths:
     """Callable that `sample_paths` returns."""
 
     def __init__(self, estimator, n_paths, n_features, rng):
-        # What assignments to the estimator, and its later fits, do not reach.
-        self._estimator = estimator = copy.copy(estimator)
-        estimator.kernel_ = kernel = clone(estimator.kernel_)
-        self._targets = estimator._targets()
-        posterior = estimator._posterior()
+        # What assignments to the estimator, and its later fits, do not reach. Not by
+        # copy.copy: __getstate__ would take tensors off their device.
+        self._estimator = object.__new__(type(estimator))
+        vars(self._estimator).update(vars(estimator))
+        self._estimator.kernel_ = kernel = clone(estimator.kernel_)
+        self._targets = self._estimator._targets()
+        posterior = self._estimator._posterior()
         X = posterior.covariance.points.objects
         nugget = posterior.covariance.nugget()[0]
         factors = posterior.factors()
@@ -40,7 +42,7 @@ class SamplePaths:
             factor = factors[0 if shared else target]
             observed = factor.likelihood
             y = observed.y[:, target if shared else 0]
-            E = (y[:, None].double() - _total(prior, X).to(y.device)).to(y)
+            E = (y[:, None].cpu().double() - _total(prior, X)).to(y)
             copies = 1 if observed.weight is None else observed.weight
             spread = (observed.noise + nugget) / copies
             noise = torch.from_numpy(rng.standard_normal((len(X), n_paths))).to(y)

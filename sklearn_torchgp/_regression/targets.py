@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
+from .._data.arrays import as_numpy
 from .._data.rows import check_noise_variance
 from .._linalg.memory import memory_for
+from .._linalg.precision import double
 from .target_transform import IDENTITY, TargetMap
 from .trend import fit_regressor
 
@@ -168,7 +170,7 @@ class Targets:
 
 
 def _ndarray(tensor):
-    return None if tensor is None else tensor.double().cpu().numpy()
+    return None if tensor is None else as_numpy(double(tensor))
 
 
 def _transformed(rows, transform):

@@ -121,7 +121,7 @@ class Exact:
             K, likelihood.y, likelihood.noise, likelihood.jitter
         )
         found = []
-        values = values.double().cpu().numpy()
+        values = values.cpu().double().numpy()
         for value, pull, G in zip(values, pullbacks, derivative(), strict=True):
             # Where K overflowed the pullback of no weights is NaN.
             good = np.isfinite(value)

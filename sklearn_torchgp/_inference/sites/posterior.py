@@ -6,6 +6,7 @@ import torch
 
 from ..._linalg.cholesky import solve_lower, symmetrize_
 from ..._linalg.memory import row_blocks
+from ..._linalg.precision import double
 from ..contract import Posterior
 from ..dense import DensePosterior
 from .engine import Sites, leave_one_out
@@ -29,7 +30,7 @@ class SitePosterior(DensePosterior):
         alpha, precision = self.arrays["alpha_"], self.s.square()
         sites = Sites(precision, alpha + precision * (K @ alpha))
         m, v = leave_one_out(K, sites, self.likelihood.copies)
-        return m[:, None].double(), v[:, None].double()
+        return double(m[:, None]), double(v[:, None])
 
 
 class SoftmaxPosterior(Posterior):
@@ -53,13 +54,13 @@ class SoftmaxPosterior(Posterior):
         for rows in row_blocks(len(X), bytes_per_row, points.device):
             Z = points.others(X[rows])
             k = self.covariance.cross(Z)
-            means.append(k.double() @ a.mT.double())
+            means.append(double(k) @ double(a.mT))
             if spread:
                 prior = self.covariance.diag(Z, noise=noise)
                 spreads.append(self._within_rows(k, prior))
         if not spread:
             return torch.cat(means), None
-        cov = torch.cat(spreads).double()
+        cov = double(torch.cat(spreads))
         if spread == "latent":
             return torch.cat(means), cov
         return torch.cat(means), cov.diagonal(dim1=1, dim2=2)
@@ -74,7 +75,7 @@ class SoftmaxPosterior(Posterior):
         prior = self.covariance.full(X, noise=noise)
         for c, r in enumerate(reach):
             cov[c, :, c] += prior - r @ k.mT
-        return a.double() @ k.mT.double(), cov.double()
+        return double(a) @ double(k.mT), double(cov)
 
     def leave_one_out(self):
         """Mean (n, C) and covariance (n, C, C) of each row's functions without it.
@@ -85,17 +86,17 @@ class SoftmaxPosterior(Posterior):
         K = symmetrize_(self.covariance.gram()[0])
         a, E, M = (self.arrays[name] for name in ("alpha_", "E_", "M_"))
         f = a @ K
-        Sigma = posterior_blocks(K[None], E, M).double()
-        pi = self.likelihood.probabilities(f).mT.double()
+        Sigma = double(posterior_blocks(K[None], E, M))
+        pi = double(self.likelihood.probabilities(f).mT)
         # One copy of a row of weight 1 or more, all of a lighter one.
-        w = self.likelihood.weight.double()
+        w = double(self.likelihood.weight)
         share = (w.clamp(max=1) / w)[:, None]
         W = torch.diag_embed(pi) - pi[:, :, None] * pi[:, None, :]
         W = w.clamp(max=1)[:, None, None] * W
         identity = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
         cov = torch.linalg.solve(identity - Sigma @ W, Sigma)
-        shift = cov @ (share * a.mT.double())[:, :, None]
-        return f.mT.double() - shift[:, :, 0], cov
+        shift = cov @ (share * double(a.mT))[:, :, None]
+        return double(f.mT) - shift[:, :, 0], cov
 
     def _within_rows(self, k, prior):
         """The C x C covariance of each new row, (m, C, C), for k = k(Z, X)."""
