@@ -23,7 +23,7 @@ DATA = {"_data", "_linalg"}
 ALLOWED = {
     **NUMERICS,
     "exceptions": set(),
-    "_data": set(),
+    "_data": {"_linalg"},
     "_covariance": DATA,
     "_model": {"_inference", "_covariance", *DATA},
     "_regression": {"_covariance", "_likelihoods", *DATA},

@@ -2,8 +2,11 @@
 
 import threading
 
+import pytest
 import threadpoolctl
+import torch
 
+from sklearn_torchgp._linalg import lapack
 from sklearn_torchgp._linalg.threads import one_blas_thread
 
 
@@ -42,3 +45,35 @@ def test_inside_itself_it_leaves_the_limit_to_the_outer_one():
         assert blas_threads() == before
         with one_blas_thread():
             assert set(blas_threads()) <= {1}
+
+
+LEAVES = {
+    "factor_": lambda A: lapack.factor_(A),
+    "inverse_": lambda A: lapack.inverse_(A),
+    "invert_lower_": lambda A: lapack.invert_lower_(A),
+    "own_gram_": lambda A: lapack.own_gram_(A),
+    "solve": lambda A: lapack.solve(A, A[:, :1]),
+    "add_outer_": lambda A: lapack.add_outer_(A, A[:, :1], scale=1.0, keep=1.0),
+}
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_lapack_cannot_be_called_with_several_threads(name, monkeypatch):
+    seen = []
+
+    def spied(function):
+        def call(*args, **options):
+            seen.append(blas_threads())
+            return function(*args, **options)
+
+        return call
+
+    for table in ("_FACTOR", "_INVERSE", "_INVERT", "_OWN_GRAM", "_OUTER", "_SOLVE"):
+        routines = {k: spied(f) for k, f in getattr(lapack, table).items()}
+        monkeypatch.setattr(lapack, table, routines)
+    with threadpoolctl.threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        LEAVES[name](torch.eye(4, dtype=torch.float64))
+        assert blas_threads() == before
+    assert seen
+    assert all(set(threads) <= {1} for threads in seen)

@@ -14,9 +14,11 @@ from .._covariance import Points
 from .._data.arrays import as_numpy, resolve_dtype
 from .._likelihoods import Bernoulli, Softmax
 from .._linalg.draws import joint_draws
+from .._linalg.threads import one_blas_thread
 from .._model.base import GPEstimator
 from .._model.methods import classification_method
 from .._model.model import Model
+from .._model.objective import Objective
 from .._model.state import FittedArrays, store
 from ..exceptions import NotPositiveDefiniteError
 
@@ -143,17 +145,18 @@ class LatentGP(GPEstimator, BaseEstimator):
 
     def _condition(self, objective):
         """Everything that prediction needs, at kernel_.theta; returns the evidence."""
-        try:
-            found = objective.infer(self.kernel_.theta)
-        except NotPositiveDefiniteError as error:
+        objective.strict, objective.last = False, None
+        evidence = objective(self.kernel_.theta, False)
+        if objective.last is None:
             raise NotPositiveDefiniteError(
                 f"The kernel, {self.kernel_}, does not return a finite, positive "
                 "semi-definite matrix on the training rows. Check its hyperparameters "
                 "and bounds, and that the kernel is a valid covariance function."
-            ) from error
-        self._take_note(found)
-        store(self, found.posterior().arrays, as_numpy)
-        return np.float64(found.value)
+            )
+        self._take_note(objective.last)
+        with one_blas_thread():
+            store(self, objective.last.posterior().arrays, as_numpy)
+        return evidence
 
     def _take_note(self, found):
         """Keep the solution as a start, and warn if it is none."""
@@ -172,17 +175,11 @@ class LatentGP(GPEstimator, BaseEstimator):
 
     def _log_evidence(self, theta, eval_gradient):
         model = self._model()
-        objective = self._objective(model, self._first_start(model))
-        try:
-            found = objective.infer(theta)
-        except NotPositiveDefiniteError:
-            value = np.float64(-np.inf)
-            return (value, np.zeros_like(theta)) if eval_gradient else value
-        self._take_note(found)
-        value = np.float64(found.value)
-        if not eval_gradient:
-            return value
-        return value, model.parameters.join(found.gradient())
+        objective = Objective(model, self._first_start(model), strict=False)
+        answer = objective(theta, eval_gradient)
+        if objective.last is not None:
+            self._take_note(objective.last)
+        return answer
 
     def latent_moments(self, X, spread="var"):
         """Posterior mean (m, q) of the latent functions at X, and their spread.

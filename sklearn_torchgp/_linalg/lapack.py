@@ -1,14 +1,17 @@
 """SciPy's LAPACK on the memory of small CPU tensors.
 
 Up to some 200 rows faster than `torch.linalg.cholesky_ex` and `cholesky_inverse` on two
-threads. Whoever calls them in a loop does it under `_threads.one_blas_thread`, and so a
-busy second core does not stop them.
+threads, provided that OpenBLAS has one: with two its workers spin after each call on a
+core that torch needs next. So each function sees to that itself, and whoever calls
+several holds `threads.one_blas_thread` around them, which is cheaper.
 
 A row-major lower triangle is a column-major upper one: hence ``.T`` and ``lower=0``.
 """
 
 import torch
 from scipy.linalg import blas, lapack
+
+from .threads import on_one_blas_thread
 
 _FACTOR = {torch.float64: lapack.dpotrf, torch.float32: lapack.spotrf}
 _INVERSE = {torch.float64: lapack.dpotri, torch.float32: lapack.spotri}
@@ -28,34 +31,40 @@ def serves(A):
     return small and A.dtype in _FACTOR and A.is_contiguous()
 
 
+@on_one_blas_thread
 def factor_(A):
     """Overwrite the lower triangle of A with its factor; returns LAPACK's info."""
     return _FACTOR[A.dtype](A.numpy().T, lower=0, clean=0, overwrite_a=1)[1]
 
 
+@on_one_blas_thread
 def inverse_(L):
     """Overwrite the lower triangle of L with that of (L L')^-1."""
     _INVERSE[L.dtype](L.numpy().T, lower=0, overwrite_c=1)
     return L
 
 
+@on_one_blas_thread
 def invert_lower_(L):
     """Overwrite the lower triangle of L with that of L^-1."""
     _INVERT[L.dtype](L.numpy().T, lower=0, overwrite_c=1)
     return L
 
 
+@on_one_blas_thread
 def own_gram_(W):
     """Overwrite the lower triangle of W with that of W' W."""
     _OWN_GRAM[W.dtype](W.numpy().T, lower=0, overwrite_c=1)
     return W
 
 
+@on_one_blas_thread
 def solve(L, B):
     """(L L')^-1 B for B (n, m)."""
     return torch.from_numpy(_SOLVE[L.dtype](L.numpy().T, B.numpy(), lower=0)[0])
 
 
+@on_one_blas_thread
 def add_outer_(A, B, *, scale, keep):
     """Overwrite the lower triangle of A with keep * A + scale * B B'."""
     C = A.numpy().T

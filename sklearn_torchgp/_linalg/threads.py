@@ -6,7 +6,14 @@ from contextlib import contextmanager
 
 import threadpoolctl
 
-_this_thread = threading.local()
+
+class _Here(threading.local):
+    """What holds for the calling thread."""
+
+    limited = False
+
+
+_here = _Here()
 
 
 @contextmanager
@@ -23,20 +30,33 @@ def one_blas_thread():
     change nothing, OpenBLAS 0.3.30: hence nobody can restore it for another.) Inside
     itself, in one thread, it does nothing: a fit enters it once, not its evaluations.
     """
-    if getattr(_this_thread, "holds", False):
+    if _here.limited:
         yield
         return
     before = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
     changed = [(pool, threads) for pool, threads in before if threads > 1]
     for pool, _ in changed:
         pool.set_num_threads(1)
-    _this_thread.holds = True
+    _here.limited = True
     try:
         yield
     finally:
-        _this_thread.holds = False
+        _here.limited = False
         for pool, threads in changed:
             pool.set_num_threads(threads)
+
+
+def on_one_blas_thread(function):
+    """The function, inside `one_blas_thread` whoever calls it."""
+
+    @functools.wraps(function)
+    def limited(*args, **options):
+        if _here.limited:
+            return function(*args, **options)
+        with one_blas_thread():
+            return function(*args, **options)
+
+    return limited
 
 
 @functools.cache

@@ -14,53 +14,49 @@ class Objective:
 
     Every evaluation uses the same memory and starts from the solution of the one
     before. A vector at which there is no value has the value -inf: a matrix has no
-    Cholesky factor, or inference did not converge. This is the one place that decides
-    so.
+    Cholesky factor or, if `strict`, inference did not converge. This is the one place
+    that decides so.
 
     Parameters
     ----------
     model : Model
     start : object, default=None
         `Inference.start` of an earlier evaluation of such a model.
+    strict : bool, default=True
+
+    Attributes
+    ----------
+    last : Inference or None
+        Of the last evaluation with a value.
     """
 
-    def __init__(self, model, start=None):
+    def __init__(self, model, start=None, *, strict=True):
         points = model.covariance.points
         self.model, self.parameters = model, model.parameters
         self.work = Workspace(points.dtype, points.device)
-        self.start = start
+        self.start, self.strict, self.last = start, strict, None
 
     def __call__(self, vector, eval_gradient=True):
-        with one_blas_thread():  # 6 microseconds; LAPACK serves few rows
+        with one_blas_thread():
             try:
-                found = self._infer(vector)
-                value = np.float64(found.value if found.converged else -math.inf)
+                found = self._infer(self.parameters.split(vector))
             except NotPositiveDefiniteError:
-                value = np.float64(-math.inf)
+                value = np.float64(-np.inf)
+                return (value, np.zeros_like(vector)) if eval_gradient else value
+            self.last = found
+            value = np.float64(found.value)
             if not eval_gradient:
                 return value
-            if value == -math.inf:
-                return value, np.zeros_like(vector)
             return value, self.parameters.join(found.gradient())
 
-    def infer(self, vector):
-        """The Inference at a vector, converged or not.
-
-        Raises
-        ------
-        NotPositiveDefiniteError
-            Also where the value is not finite.
-        """
-        with one_blas_thread():
-            return self._infer(vector)
-
-    def _infer(self, vector):
-        theta = self.parameters.split(vector)
+    def _infer(self, theta):
         found = self.model.infer(theta, start=self.start, work=self.work)
         if not math.isfinite(found.value):
             raise NotPositiveDefiniteError("the evidence is not finite")
         if found.converged:
             self.start = found.start
+        elif self.strict:
+            raise NotPositiveDefiniteError("inference did not converge")
         return found
 
 
