@@ -55,8 +55,9 @@ class TorchGPRegressor(
     ----------
     kernel : scikit-learn kernel, default=None
         The covariance function. None means ``ConstantKernel(1.0) * RBF(1.0)``, with
-        hyperparameters optimised. Kernels of scikit-learn run on torch; others
-        through their own NumPy code (see :func:`register_kernel`).
+        hyperparameters optimised (before scikit-learn 1.9: fixed, as there). Kernels of
+        scikit-learn run on torch; others through their own NumPy code (see
+        :func:`register_kernel`).
     alpha : float or array of shape (n_samples,), default=1e-10
         Added to the diagonal of the training covariance: the variance of known
         noise in (normalised) units of y squared, or numerical help. With 0 the

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 
 import numpy as np
+import sklearn
 import torch
 from sklearn import get_config
 from sklearn.base import clone
@@ -30,6 +31,9 @@ from .optimize import (
     warn_unless_converged,
 )
 from .state import FittedArrays, without_device_copies
+
+# scikit-learn optimises its regressor's default kernel from version 1.9 on.
+DEFAULT_KERNEL_IS_FREE = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9)
 
 
 def wants_fitted_value(theta, eval_gradient):
