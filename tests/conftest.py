@@ -10,8 +10,16 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy
 import pytest
+import scipy
+import sklearn
 import torch
+
+
+def pytest_report_header():
+    versions = (f"{m.__name__} {m.__version__}" for m in (numpy, scipy, sklearn, torch))
+    return f"{', '.join(versions)} on {torch.get_num_threads()} thread(s)"
 
 
 def pytest_collection_modifyitems(items):
