@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows, is_table
 from ._linalg.memory import memory_for
-from ._model.base import GPEstimator
+from ._model.base import DEFAULT_KERNEL_IS_FREE, GPEstimator
 from ._model.methods import MIXED, OBJECTIVES, check_method, conditioning_method
 from ._model.model import Model
 from ._model.objective import Objective
@@ -463,7 +463,7 @@ class TorchGPRegressor(
 
     def _starting_kernel(self):
         """The kernel that `fit` starts from: a copy of its own, or of the last one."""
-        kernel = self._initial_kernel()
+        kernel = self._initial_kernel(fixed=not DEFAULT_KERNEL_IS_FREE)
         last = getattr(self, "kernel_", None)
         warm = self.warm_start and last is not None and same_form(last, kernel)
         # New values of the `kernel` parameter are where the user wants to start.
