@@ -26,6 +26,10 @@ _CHOICES = {
 }
 
 
+# Log probabilities closer than this are equal.
+TIE = 1e-12
+
+
 class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     """Gaussian-process classification on PyTorch linear algebra, CPU or GPU.
 
@@ -295,7 +299,10 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             # The sign of the mean decides, without a variance.
             winner = (self.base_estimator_.latent_moments(X, None)[0][:, 0] > 0).long()
         else:
-            winner = self._log_proba(X).exp().argmax(dim=1)
+            log_p = self._log_proba(X)
+            # Round-off separates no classes: the first of equals wins.
+            best = log_p >= log_p.amax(dim=1, keepdim=True) - TIE
+            winner = best.int().argmax(dim=1)
         labels = as_numpy(self.classes_)[as_numpy(winner)]
         return kind(labels) if labels.dtype.kind in "biuf" else labels
 
@@ -345,7 +352,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         """
         check_is_fitted(self)
         log_p = self._tilted_to_weights(self.base_estimator_.loo_log_proba())
-        return as_numpy(log_p.exp())
+        return ArrayKind(self._no_rows)(log_p.exp())
 
     def log_marginal_likelihood(
         self, theta=None, eval_gradient=False, clone_kernel=True

@@ -11,8 +11,14 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
-from ._data.rows import Rows, is_table
+from ._data.arrays import (
+    ArrayKind,
+    as_numpy,
+    check_no_dates,
+    check_same_kind,
+    resolve_dtype,
+)
+from ._data.rows import Rows, as_numbers, is_table
 from ._linalg.memory import memory_for
 from ._model.base import DEFAULT_KERNEL_IS_FREE, GPEstimator
 from ._model.methods import MIXED, OBJECTIVES, check_method, conditioning_method
@@ -41,6 +47,8 @@ _OF_TARGETS = (
     "trend_coef_", "trend_intercept_", "trend_estimator_", "target_transform_",
     "_trend_Q", "_trend_R", "_trend_beta",
 )  # fmt: skip
+# What the last fit's rows led to: a prediction on the way to new ones has none.
+_OF_FACTOR = ("alpha_", "L_")
 
 
 class TorchGPRegressor(
@@ -287,6 +295,7 @@ class TorchGPRegressor(
             X, y, kind = self._validate_training_data(
                 X, y, multi_output=True, y_numeric=True
             )
+            y = as_numbers(y)
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
@@ -479,7 +488,7 @@ class TorchGPRegressor(
 
     def _fit_targets(self, rows, kind, theta_given):
         """Learn the map of the targets and begin a new record; rows of the process."""
-        for name in _OF_TARGETS:  # of an earlier fit with other parameters
+        for name in (*_OF_TARGETS, *_OF_FACTOR):  # of an earlier fit
             vars(self).pop(name, None)
         targets, process = Targets.fit(
             rows,
@@ -615,6 +624,8 @@ class TorchGPRegressor(
             y_numeric=True,
             **self._input_rules(self.kernel),
         )
+        check_no_dates(X)
+        y = as_numbers(y)
         if y.shape[1:] != self.y_train_.shape[1:]:
             raise ValueError(
                 f"y has shape {y.shape}; after a fit to y of shape "

@@ -1,6 +1,7 @@
 """Class weights, checked before work begins."""
 
 import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
 
 # With class weights, log probabilities are shifted by this times the log weight: where
 # the data say nothing all classes are equally likely, and the heavier ones shall win.
@@ -29,14 +30,8 @@ def class_factors(class_weight, classes, codes, weight):
             )
         frequency = np.bincount(codes, weights=weight, minlength=len(classes))
         return frequency.sum() / (len(classes) * frequency)
-    # A fold may lack a rare class: labels that y does not contain are no error.
-    labels = classes.tolist()
-    if class_weight and not any(label in labels for label in class_weight):
-        raise ValueError(
-            f"The 'class_weight' parameter names {list(class_weight)}, of which y "
-            f"contains none. The classes are {labels}."
-        )
-    factors = np.array([class_weight.get(label, 1.0) for label in labels], dtype=float)
+    # A fold may lack a rare class: labels that y does not contain are no error there.
+    factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
     if not (np.isfinite(factors).all() and (factors > 0).all()):
         raise ValueError(
             "The 'class_weight' parameter must give each class a positive, finite "

@@ -192,3 +192,13 @@ def check_same_kind(X, reference, method):
             f"Got {theirs.name} on {theirs.device or 'cpu'}. Convert the input, or "
             "refit on this kind of array."
         )
+
+
+def check_no_dates(X):
+    """Raise TypeError for dates and durations, whose numbers depend on their unit."""
+    if getattr(X, "dtype", None) is not None and X.dtype.kind in "mM":
+        raise TypeError(
+            f"X is of dtype {X.dtype}, which is no number: its values would depend on "
+            "the unit. Convert it, for instance to days since the first: "
+            "(X - X.min()) / numpy.timedelta64(1, 'D')."
+        )

@@ -95,6 +95,11 @@ class Rows:
         return Rows(X, y, weight, noise, given=given)
 
 
+def as_numbers(y):
+    """y as an array of numbers; ValueError for one of strings, as for other objects."""
+    return y if y.dtype.kind in "biuf" else y.astype(np.float64)
+
+
 def check_noise_variance(value, n_samples, n_targets):
     """Known noise as float64 of shape (n_samples,) or (n_samples, n_targets), or None.
 

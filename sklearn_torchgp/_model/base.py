@@ -14,6 +14,7 @@ from .._covariance import Covariance
 from .._data.arrays import (
     ArrayKind,
     as_numpy,
+    check_no_dates,
     check_same_kind,
     float_dtype,
     resolve_device,
@@ -82,6 +83,7 @@ class GPEstimator:
         X, y = validate_data(
             self, as_numpy(X), as_numpy(y), **self._input_rules(self.kernel), **rules
         )
+        check_no_dates(X)
         return X, y, kind
 
     def _validate_rows(self, X, method):
@@ -92,6 +94,7 @@ class GPEstimator:
             check_same_kind(X, self.X_train_, name)
         rules = self._input_rules(self.kernel)
         X = validate_data(self, as_numpy(X), reset=False, **rules)
+        check_no_dates(X)
         return X, kind
 
     def _initial_kernel(self, *, fixed=False):

@@ -193,8 +193,12 @@ def growing_subsets(n_rows):
 
 
 def best(records):
-    """The record of the largest value, the first of equals as in scikit-learn."""
-    return records[int(np.argmin([-record.value for record in records]))]
+    """The record of the largest value, the first of equals as in scikit-learn.
+
+    One that is no number is none.
+    """
+    values = np.array([record.value for record in records])
+    return records[int(np.argmax(np.where(np.isnan(values), -np.inf, values)))]
 
 
 def warn_unless_converged(records):
@@ -253,11 +257,16 @@ def warn_at_bounds(kernel):
 
 
 def _form(kernel):
-    """What two kernels share whose theta mean the same."""
+    """What two kernels share whose theta mean the same: all but its free values."""
     params = kernel.get_params()
-    types = {k: type(v) for k, v in params.items() if isinstance(v, Kernel)}
     free = [(h.name, h.n_elements) for h in kernel.hyperparameters if not h.fixed]
-    return type(kernel), types, free
+    values = {name for name, _ in free}
+    fixed = {
+        name: type(value) if isinstance(value, Kernel) else np.array(value).tolist()
+        for name, value in params.items()
+        if name not in values and not name.endswith("_bounds")
+    }
+    return type(kernel), fixed, free
 
 
 def same_form(kernel, other):

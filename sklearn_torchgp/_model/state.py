@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from sklearn.exceptions import NotFittedError
 
 from .._data.arrays import as_numpy, own_or_copy, resolve_dtype
 
@@ -27,7 +28,11 @@ class FittedArrays(Mapping):
     def __getitem__(self, name):
         source = getattr(self._estimator, name, None)
         if source is None:
-            raise KeyError(name)
+            raise NotFittedError(
+                f"This {type(self._estimator).__name__} has no {name!r}: before the end "
+                "of 'fit', and so in an 'objective' that 'fit' calls, there is nothing "
+                "to predict from. Clone the estimator and fit the clone."
+            )
         if self._device.type == "cpu":
             return self._tensor(source)
         copies = vars(self._estimator).setdefault("_device_copies", {})
@@ -37,6 +42,11 @@ class FittedArrays(Mapping):
             kept = self._tensor(source)
             copies[name] = (source, kept)
         return kept
+
+    def get(self, name, default=None):
+        """The tensor, or the default where there is no such attribute."""
+        missing = getattr(self._estimator, name, None) is None
+        return default if missing else self[name]
 
     def __iter__(self):
         return iter(vars(self._estimator))

@@ -89,7 +89,7 @@ class TargetMap:
         rises, falls = (np.diff(s * z, axis=0) >= 0 for s in (1, -1))
         with _quiet():
             spread = np.ptp(y, axis=0) + 1e-8 * np.abs(y).max(axis=0)
-            back = np.abs(self.backward(z) - ordered) <= 1e-4 * spread + 1e-12
+            back = np.abs(self.backward(z) - ordered) <= 1e-4 * spread
         monotone = (rises.all(axis=0) | falls.all(axis=0)).all()
         if not (np.isfinite(z).all() and monotone and back.all()):
             raise ValueError(
@@ -201,7 +201,8 @@ class TargetMap:
         """The range of T, found from where g is no number or turns back."""
         low, high = z.min(axis=0), z.max(axis=0)
         self._z_spread = np.where(high > low, high - low, 1.0)
-        self._y_spread = np.maximum(np.ptp(y, axis=0), 1e-12)
+        size = np.maximum(np.ptp(y, axis=0), 1e-12 * np.abs(y).max(axis=0))
+        self._y_spread = np.where(size > 0, size, 1.0)
         ends = [
             self._end_of_range(end, side * self._z_spread)
             for end, side in ((low, -1), (high, 1))

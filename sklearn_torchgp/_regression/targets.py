@@ -102,8 +102,11 @@ class Targets:
         """Log density (m, t) of noisy observations y (m, t)."""
         mean, variance = self.gaussian(posterior, X, "var", True, noise_variance)
         z, log_slope = self.transform.log_density_terms(y)
-        density = -0.5 * ((z - mean) ** 2 / variance + np.log(2 * np.pi * variance))
-        return density + log_slope
+        with np.errstate(divide="ignore", invalid="ignore"):
+            density = -0.5 * ((z - mean) ** 2 / variance + np.log(2 * np.pi * variance))
+        # A point mass: infinite where it is, and nothing elsewhere.
+        certain = np.where(z == mean, np.inf, -np.inf)
+        return np.where(variance > 0, density + log_slope, certain)
 
     def slopes(self, posterior, X, *, std):
         """d mean / dx (m, d, t) of y, and d deviation / dx or None, as in `predict`."""

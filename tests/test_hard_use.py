@@ -1,0 +1,181 @@
+"""What hard use of the first version found: wrong, silent or misleading answers."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.exceptions import NotFittedError
+from sklearn.gaussian_process.kernels import (
+    RBF,
+    ConstantKernel,
+    Matern,
+    WhiteKernel,
+)
+from sklearn.preprocessing import FunctionTransformer
+
+from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
+
+RNG = np.random.RandomState(0)
+X = RNG.rand(30, 2)
+Y = np.sin(4 * X.sum(1)) + 0.1 * RNG.randn(30)
+KERNEL = 1.0 * RBF(0.7) + WhiteKernel(0.1)
+
+
+def fixed(kernel=KERNEL, **options):
+    return TorchGPRegressor(kernel, optimizer=None, **options)
+
+
+# --- input -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", ["ns", "D"])
+def test_dates_are_refused(unit):
+    dates = np.datetime64("2020-01-01", unit) + np.arange(10)[:, None]
+    y = np.arange(10.0)
+    with pytest.raises(TypeError, match=r"dtype datetime64.*timedelta64"):
+        fixed().fit(dates, y)
+    with pytest.raises(TypeError, match="dtype datetime64"):
+        TorchGPClassifier().fit(dates, y > 4)
+    model = fixed().fit(y[:, None], y)
+    with pytest.raises(TypeError, match="dtype datetime64"):
+        model.predict(dates)
+    with pytest.raises(TypeError, match="dtype timedelta64"):
+        model.partial_fit(dates - dates[0], y)
+
+
+def test_targets_of_strings_are_refused_in_numpys_words():
+    for y in (["a", "b"], np.array(["a", "b"], dtype=object)):
+        with pytest.raises(ValueError, match="could not convert string to float"):
+            fixed().fit(X[:2], y)
+
+
+def test_strings_of_numbers_are_numbers():
+    found = fixed().fit(X[:2], np.array(["1.5", "2"])).y_train_
+    assert_allclose(found, [1.5, 2.0])
+
+
+@pytest.mark.parametrize("weights", [{"no": 1, "yess": 50}, {"yess": 2}, {0: 1}])
+def test_class_weights_of_unknown_classes_are_scikit_learns_error(weights):
+    y = np.where(Y > 0, "yes", "no")
+    with pytest.raises(ValueError, match="are not in class_weight"):
+        TorchGPClassifier(class_weight=weights).fit(X, y)
+
+
+def test_class_weights_may_leave_classes_out_or_name_absent_ones():
+    y = np.where(Y > 0, "yes", "no")
+    one = TorchGPClassifier(class_weight={"yes": 3.0}).fit(X, y)
+    two = TorchGPClassifier(class_weight={"yes": 3.0, "no": 1, "rare": 9}).fit(X, y)
+    assert_allclose(one.predict_proba(X), two.predict_proba(X))
+
+
+# --- wrong or misleading numbers ----------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1e-29, 1e20])
+def test_a_transform_bears_any_scale_of_y(scale):
+    positive = np.exp(Y)
+    log = FunctionTransformer(np.log, np.exp)
+    plain = fixed(target_transform=log, normalize_y=True).fit(X, positive)
+    scaled = fixed(target_transform=log, normalize_y=True).fit(X, scale * positive)
+    assert_allclose(scaled.predict(X), scale * plain.predict(X), rtol=1e-8)
+    Z = X[:4]
+    assert_allclose(
+        scaled.predict_interval(Z), scale * plain.predict_interval(Z), rtol=1e-7
+    )
+    assert_allclose(
+        scaled.log_predictive_density(Z, scale * positive[:4]),
+        plain.log_predictive_density(Z, positive[:4]) - np.log(scale),
+        rtol=1e-4,
+    )
+
+
+def test_the_density_of_a_point_mass_is_infinite_or_nothing():
+    model = fixed(ConstantKernel(1.0), alpha=0.0).fit([[0.0]], [2.0])
+    found = model.log_predictive_density([[0.5], [0.5]], [2.0, 2.5])
+    assert_allclose(found, [np.inf, -np.inf])
+
+
+def test_a_start_without_a_number_does_not_win():
+    calls = []
+
+    def optimizer(obj_func, theta, bounds):
+        calls.append(theta)
+        value = obj_func(theta, eval_gradient=False)
+        return theta, np.nan if len(calls) == 1 else value
+
+    model = TorchGPRegressor(
+        KERNEL, optimizer=optimizer, n_restarts_optimizer=2, random_state=0
+    ).fit(X, Y)
+    finite = model.optimizer_results_[1:]
+    assert np.isnan(model.optimizer_results_[0].value)
+    best = max(finite, key=lambda record: record.value)
+    assert_allclose(model.kernel_.theta, best.theta)
+
+
+def test_round_off_separates_no_classes():
+    """Mirrored classes at their centre: three equal probabilities, the first wins."""
+    angles = 2 * np.pi * np.arange(3) / 3
+    corners = np.c_[np.cos(angles), np.sin(angles)]
+    for shift in range(3):
+        labels = np.roll(["a", "b", "c"], shift)
+        model = TorchGPClassifier(1.0 * RBF(1.0), optimizer=None).fit(corners, labels)
+        p = model.predict_proba([[0.0, 0.0]])[0]
+        assert_allclose(p, 1 / 3, rtol=1e-9)
+        assert model.predict([[0.0, 0.0]]) == ["a"]
+
+
+def test_leave_one_out_probabilities_are_of_the_callers_kind():
+    model = TorchGPClassifier(optimizer=None)
+    found = model.fit(torch.from_numpy(X), torch.from_numpy(Y > 0)).loo_predict_proba()
+    assert isinstance(found, torch.Tensor)
+    plain = model.fit(X, Y > 0).loo_predict_proba()
+    assert isinstance(plain, np.ndarray)
+    assert_allclose(found, plain)
+
+
+# --- state -------------------------------------------------------------------------
+
+
+def test_predicting_inside_an_objective_is_refused():
+    """There the factor is of the last fit's rows."""
+    asked = []
+
+    def objective(estimator, theta, eval_gradient):
+        for name in ("predict", "loo_predict"):
+            try:
+                getattr(estimator, name)(*([X] if name == "predict" else []))
+            except NotFittedError as error:
+                asked.append(str(error))
+        return estimator.log_marginal_likelihood(theta, eval_gradient=eval_gradient)
+
+    model = TorchGPRegressor(KERNEL, objective=objective).fit(X, Y)
+    assert len(asked) >= 2
+    asked.clear()
+    before = model.predict(X)
+    model.fit(X, 2 * Y)
+    assert len(asked) >= 2
+    assert "'fit'" in asked[0]
+    assert not np.allclose(model.predict(X), before)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [1.0 * Matern(0.7, nu=2.5), 1.0 * Matern(0.7, nu=np.inf)],
+)
+def test_warm_start_begins_anew_for_another_kernel(changed):
+    model = TorchGPRegressor(1.0 * Matern(0.7, nu=1.5), alpha=0.01, warm_start=True)
+    model.fit(X, Y)
+    learnt = model.kernel_.theta
+    model.fit(X, Y)
+    assert_allclose(model.optimizer_results_[0].theta_start, learnt)
+    model.set_params(kernel=changed).fit(X, Y)
+    assert_allclose(model.optimizer_results_[0].theta_start, changed.theta)
+
+
+def test_warm_start_begins_anew_where_a_fixed_value_changed():
+    model = TorchGPRegressor(
+        1.0 * RBF(0.7, "fixed") + WhiteKernel(0.1), warm_start=True
+    ).fit(X, Y)
+    changed = 1.0 * RBF(0.9, "fixed") + WhiteKernel(0.1)
+    model.set_params(kernel=changed).fit(X, Y)
+    assert_allclose(model.optimizer_results_[0].theta_start, changed.theta)
