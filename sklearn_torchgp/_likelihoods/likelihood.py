@@ -52,10 +52,13 @@ class Likelihood(ABC):
         return tuple(d.detach() for d in found[1:])
 
     def expectations(self, m, v):
-        """E log p, E d log p / df, E d2 log p / df2 under N(f | m, v): three (n,)."""
-        f, weights = gaussian_nodes(m, standard_deviation(v), self.bends)
-        terms = self.log_p(f.mT), *self.derivatives(f.mT)[:2]
-        return tuple((weights.mT * term).sum(0) for term in terms)
+        """E log p and of its first four derivatives under N(f | m, v): five (n,)."""
+        sd = standard_deviation(v)
+        f, weights = (part.mT for part in gaussian_nodes(m, sd, self.bends))
+        d1, d2, d3 = self.derivatives(f)
+        # E h'(f) = E h(f) (f - m) / v.
+        terms = self.log_p(f), d1, d2, d3, d3 * (f - m) / sd.square()
+        return tuple((weights * term).sum(0) for term in terms)
 
     def tilted(self, m, v):
         """Moments of N(f | m, v) p(y | f), with nodes around its mode."""

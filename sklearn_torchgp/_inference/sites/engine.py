@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import torch
 
 from ..._linalg.cholesky import cholesky_, half_log_det, invert_lower_, own_gram_
-from .acceleration import MEMORY, Stepper
 
-# Of the fixed points of EP and VI: the residual at which the next step is the last.
+# Of the fixed points of EP and VI: the residual that counts as none.
 TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-3}
 
-# First step of EP and VI towards the matched sites.
-DAMPING = 0.9
+# And the largest that does where nothing but round-off is left.
+LARGEST_ROUND_OFF = {torch.float64: 1e-3, torch.float32: 0.03}
 
 # Where 1 - |L^-1 e_i|^2 is smaller than this, the marginal variance is computed from K
 # instead: the first form divides round-off by the site precision.
@@ -96,19 +95,18 @@ def factor(K, s, work=None):
     return cholesky_(B)
 
 
-def condition(K, sites, work=None):
-    """The posterior given sites (GPML algorithm 3.5, lines 10 to 12).
+def condition(K, precision, alpha, work=None):
+    """The posterior with mean K alpha and precision K^-1 + S.
 
     2 n^3 / 3 operations: the factor, and its inverse for the marginal variances.
     """
-    s = sites.precision.sqrt()
+    s = precision.sqrt()
     L = factor(K, s, work)
     log_det = half_log_det(L)
     W = invert_lower_(L)
-    alpha = sites.shift - s * (W.mT @ (W @ (s * (K @ sites.shift))))
     unexplained = torch.linalg.vector_norm(W, dim=0).square_()
     explained = (1 - unexplained).clamp_(min=0)
-    variance = explained / sites.precision
+    variance = explained / precision
     faint = explained < SMALL_EXPLAINED
     if not s.any():
         variance = K.diagonal().clone()
@@ -118,6 +116,27 @@ def condition(K, sites, work=None):
             V = W @ (s[:, None] * K[:, some])
             variance[some] = (K.diagonal()[some] - V.square_().sum(0)).clamp_(min=0)
     return Conditional(alpha, K @ alpha, variance, unexplained, log_det, W)
+
+
+def solve_sites(K, sites, work=None):
+    """The posterior given sites (GPML algorithm 3.5, lines 10 to 12).
+
+    Returns
+    -------
+    Conditional
+    correction : tensor (n,)
+        What one step of iterative refinement added to the mean.
+    """
+    q = condition(K, sites.precision, torch.zeros_like(sites.shift), work)
+    s = sites.precision.sqrt()
+
+    def solve(r):  # (I + S K)^-1 r
+        return r - s * (q.W.mT @ (q.W @ (s * (K @ r))))
+
+    alpha = solve(sites.shift)
+    change = solve(sites.shift - alpha - sites.precision * (K @ alpha))
+    alpha = alpha + change
+    return q._replace(alpha=alpha, mean=K @ alpha), K @ change
 
 
 def sites_derivative(sites, q):
@@ -130,80 +149,13 @@ def sites_derivative(sites, q):
     return R.mul_(-0.5).addr_(q.alpha, q.alpha, alpha=0.5)
 
 
-def fixed_point(K, rule, start, safe_start, *, climbs, max_iter, work=None):
-    """Move all sites at once to the fixed point of a rule.
-
-    Parameters
-    ----------
-    rule : callable ``(Conditional, Sites)`` -> (lml, residual, target)
-        The approximate evidence, the distance from the fixed point and the sites that
-        the method would choose given this posterior.
-    start : Sites or None
-    safe_start : callable () -> Sites
-        Where to begin without a start, or where the start fails. Where that fails, too:
-        the prior, and last `safe_start` without acceleration.
-    climbs : bool
-        Whether short steps towards `target` raise the lml.
-    max_iter : int
-        Most factorisations of each try.
-
-    Returns
-    -------
-    Inference
-    """
-    if start is not None:
-        found = _iterate(K, rule, start, Stepper(DAMPING, climbs), max_iter, work)
-        if found.converged:
-            return found
-    near, zero = safe_start(), torch.zeros_like(K.diagonal())
-    for begin, memory in ((near, MEMORY), (Sites(zero, zero), MEMORY), (near, 0)):
-        stepper = Stepper(DAMPING, climbs, memory)
-        found = _iterate(K, rule, begin, stepper, max_iter, work)
-        if found.converged:
-            break
-    return found
-
-
-def _iterate(K, rule, sites, stepper, max_iter, work):
-    tol = TOLERANCE[K.dtype]
-    converged = False
-    for iteration in range(1, max_iter + 1):
-        q = condition(K, sites, work)
-        lml, residual, target = rule(q, sites)
-        if converged or iteration == max_iter:
-            break
-        # One more step makes it several times smaller, unless that is round-off.
-        converged = residual <= tol
-        sites = _next_sites(stepper, sites, target, q.variance, residual, lml)
-    return Inference(
-        lml=lml,
-        sites=sites,
-        alpha=q.alpha,
-        derivative=lambda: sites_derivative(sites, q),
-        start=sites,
-        converged=converged or residual <= tol,
-        residual=residual,
-        n_iterations=iteration,
-    )
-
-
-def _next_sites(stepper, sites, target, variance, residual, lml):
-    """The stepper's proposal, with precisions that stay positive."""
-    x, goal = torch.cat(sites), torch.cat(target)
-    scale = torch.cat([variance, variance.sqrt()])  # as precision and shift move q
-    proposal = stepper.propose(x, goal - x, scale=scale, size=residual, objective=lml)
-    precision, shift = proposal.chunk(2)
-    least = 0.1 * torch.minimum(sites.precision, target.precision)
-    return Sites(torch.maximum(precision, least), shift)
-
-
 def leave_one_out(K, sites, copies=None, work=None):
     """Mean and variance of f_i given all terms but one copy of the i-th (GPML 3.56).
 
     Exact for EP's own posterior; for Laplace and VI the same with their sites
     (Vehtari et al. 2016, section 3).
     """
-    q = condition(K, sites, work)
+    q, _ = solve_sites(K, sites, work)
     return cavities(q, sites, copies)
 
 
