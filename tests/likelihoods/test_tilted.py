@@ -67,10 +67,13 @@ def test_expectations_against_gauss_hermite(name):
     f = m[:, None] + v.sqrt()[:, None] * torch.tensor(x)
     w = torch.tensor(w / w.sum())
     one = Bernoulli(name, y[:, None], weight[:, None])
-    expected = [one.log_p(f), *one.derivatives(f)[:2]]
+    third, h = one.derivatives(f)[2], 1e-4
+    fourth = (one.derivatives(f + h)[2] - one.derivatives(f - h)[2]) / (2 * h)
+    expected = [one.log_p(f), *one.derivatives(f)[:2], third, fourth]
     found = Bernoulli(name, y, weight).expectations(m, v)
-    for value, reference in zip(found, expected, strict=True):
+    for value, reference in zip(found[:4], expected[:4], strict=True):
         np.testing.assert_allclose(value, reference @ w, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(found[4], expected[4] @ w, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", LINKS)

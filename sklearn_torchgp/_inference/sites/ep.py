@@ -13,6 +13,7 @@ import torch
 
 from ...exceptions import NotPositiveDefiniteError
 from .engine import (
+    LARGEST_ROUND_OFF,
     TOLERANCE,
     Conditional,
     Inference,
@@ -48,8 +49,10 @@ class Match(NamedTuple):
     residual : float
         The largest change of a mean, in posterior standard deviations, or relative
         change of a variance that matching would make.
+    round_off : float
+        How far, in standard deviations, round-off had moved a mean.
     mismatch : float
-        The same as a sum of squares.
+        The changes of the sites, as a sum of squares.
     sites, target : Sites
         As they are, and as moments of one row after the other ask for.
     q : Conditional
@@ -60,12 +63,24 @@ class Match(NamedTuple):
 
     lml: float
     residual: float
+    round_off: float
     mismatch: float
     sites: Sites
     target: Sites
     q: Conditional
     cavity: tuple
     tilted: Any
+
+    @property
+    def open(self):
+        """Whether there is a gap that is not round-off."""
+        tolerance = TOLERANCE[self.q.mean.dtype]
+        return not self.residual <= max(tolerance, self.round_off)
+
+    @property
+    def converged(self):
+        """Sites that match a mean which round-off has moved far match nothing."""
+        return not self.open and self.round_off <= LARGEST_ROUND_OFF[self.q.mean.dtype]
 
 
 def ep(K, likelihood, start=None, *, max_iter=100, work=None):
@@ -89,7 +104,7 @@ def ep(K, likelihood, start=None, *, max_iter=100, work=None):
     here, n_iterations = None, 0
     if start is not None:
         here, n_iterations = _approach(K, likelihood, start, max_iter, work)
-    if here is None or (_open(here, K) and n_iterations < max_iter):
+    if here is None or (here.open and n_iterations < max_iter):
         left = max(max_iter - n_iterations, 1)
         rough = laplace(K, likelihood, max_iter=left - 1, work=work)
         left -= rough.n_iterations
@@ -101,14 +116,10 @@ def ep(K, likelihood, start=None, *, max_iter=100, work=None):
         alpha=here.q.alpha,
         derivative=lambda: sites_derivative(here.sites, here.q),
         start=here.sites,
-        converged=not _open(here, K),
-        residual=here.residual,
+        converged=here.converged,
+        residual=max(here.residual, here.round_off),
         n_iterations=n_iterations,
     )
-
-
-def _open(here, K):
-    return not here.residual <= TOLERANCE[K.dtype]
 
 
 def _approach(K, likelihood, sites, max_iter, work):
@@ -116,7 +127,7 @@ def _approach(K, likelihood, sites, max_iter, work):
     here, n_iterations = _match(K, likelihood, sites, work), 1
     near, damping, taken_back = NEAR, DAMPING, False
     least, least_at = here.mismatch, 1
-    while _open(here, K) and n_iterations < min(max_iter, least_at + PATIENCE):
+    while here.open and n_iterations < min(max_iter, least_at + PATIENCE):
         by_newton = here.residual < near
         sites = _newton(K, here, likelihood) if by_newton else _damped(here, damping)
         there = _try(K, likelihood, sites, work)
@@ -148,20 +159,20 @@ def _try(K, likelihood, sites, work):
 def _match(K, likelihood, sites, work):
     """The posterior given sites, and the sites that match moments (GPML 3.59)."""
     q, correction = solve_sites(K, sites, work)
-    c = 1.0 if likelihood.copies is None else likelihood.copies
+    c = torch.ones_like(K[0]) if likelihood.copies is None else likelihood.copies
     m, v = cavities(q, sites, likelihood.copies)
     tilted = likelihood.tilted(m, v)
     log_z, slope, bend, shrinkage = tilted
     one = Sites(sites.precision / c, sites.shift / c)
     mean_gap = (m + v * slope - q.mean) / q.variance.sqrt()
     variance_gap = v * shrinkage / q.variance - 1
-    # Sites that match a mean which round-off has moved match nothing.
-    lost = correction.abs() / q.variance.sqrt()
-    residual = torch.stack([mean_gap.abs(), variance_gap.abs(), lost]).max().item()
-    mismatch = (c * (mean_gap.square() + 0.5 * variance_gap.square())).sum().item()
+    residual = torch.maximum(mean_gap.abs(), variance_gap.abs()).max().item()
+    round_off = (correction.abs() / q.variance.sqrt()).max().item()
+    gaps = mean_gap.square() + 0.5 * variance_gap.square()
+    mismatch = (c * c * gaps).sum().item()
     target = Sites(c * bend / shrinkage, c * (slope + m * bend) / shrinkage)
     lml = _evidence(q, one, c, m, v, log_z)
-    return Match(lml, residual, mismatch, sites, target, q, (m, v), tilted)
+    return Match(lml, residual, round_off, mismatch, sites, target, q, (m, v), tilted)
 
 
 def _damped(here, damping):
@@ -183,7 +194,7 @@ def _newton(K, here, likelihood):
     to first order, where b is the gap of natural parameters and c counts copies.
     """
     q, S = here.q, here.sites.precision
-    c = 1.0 if likelihood.copies is None else likelihood.copies
+    c = torch.ones_like(K[0]) if likelihood.copies is None else likelihood.copies
     (m, v), (_, slope, bend, shrinkage) = here.cavity, here.tilted
     # Derivatives of log Z are cumulants of the tilted distribution over v, v^2, ...
     h = DIFFERENCE[v.dtype] * v.sqrt()
