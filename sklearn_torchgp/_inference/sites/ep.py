@@ -136,7 +136,7 @@ def _approach(K, likelihood, sites, max_iter, work):
         taken_back = there is None or not there.mismatch <= bound
         if taken_back and by_newton:
             near = NEAR * here.residual
-        elif taken_back or there.residual > here.residual:
+        elif taken_back or there.mismatch > here.mismatch:
             damping = max(0.1, 0.6 * damping)
         elif not by_newton:
             damping = min(DAMPING, 1.3 * damping)
