@@ -30,6 +30,9 @@ from .response import Blocks, newton_step, scale_precision
 SUFFICIENT = 1e-4
 SHORTEST = 1e-4
 
+# Starts at a larger residual are not worth their while.
+NEAR = 1.0
+
 
 class Bound(NamedTuple):
     """The evidence lower bound of one Gaussian, and its gradient.
@@ -64,7 +67,7 @@ def vi(K, likelihood, start=None, *, max_iter=100, work=None):
     K : tensor (n, n)
     likelihood : object with ``expectations(m, v)``
     start : Sites, default=None
-        Where to start, if that is better than the prior.
+        Where to start, if that is near.
     max_iter : int, default=100
         Most factorisations, steps that were taken back included.
     work : tensor (n, n), default=None
@@ -102,22 +105,24 @@ def vi(K, likelihood, start=None, *, max_iter=100, work=None):
 
 
 def _start(K, likelihood, start, work):
-    """The bound at `start`, or where f would be 0 and certain.
+    """The bound at `start` if that is near, else where f would be 0 and certain.
 
     Sites that are too narrow widen in a few steps; from sites that are too wide, such
-    as the prior's, the way back is several times longer.
+    as the prior's, the way back is several times longer. But round-off in K must not
+    spoil B.
     """
-    zero, prior = torch.zeros_like(K.diagonal()), K.diagonal()
     if start is not None:
         try:
             alpha = solve_sites(K, start, work)[0].alpha
             here = _evaluate(K, likelihood, alpha, start.precision, work)
+            if here.residual < NEAR:
+                return here
         except NotPositiveDefiniteError:
-            here = None
-        if here and here.value > likelihood.expectations(zero, prior)[0].sum().item():
-            return here
+            pass
+    zero = torch.zeros_like(K.diagonal())
     precision = -likelihood.expectations(zero, zero)[2]
-    return _evaluate(K, likelihood, zero, precision, work)
+    largest = 0.01 / (len(K) * torch.finfo(K.dtype).eps * K.diagonal())
+    return _evaluate(K, likelihood, zero, torch.minimum(precision, largest), work)
 
 
 def _evaluate(K, likelihood, alpha, precision, work):
