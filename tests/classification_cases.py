@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.datasets import load_breast_cancer
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
 from sklearn_torchgp._covariance import Covariance
@@ -92,3 +93,23 @@ def two_moons(n, seed=0, noise=0.4):
     angle = rng.uniform(0, np.pi, n)
     X = np.c_[np.cos(angle) * y + 0.5 * y, np.sin(angle) * y]
     return X + noise * rng.randn(n, 2), y
+
+
+def extreme_problems():
+    """(id, X, y, weight) of rows that are hard at large variances."""
+    rng = np.random.RandomState(0)
+    X, y = two_moons(20)
+    line = np.linspace(-1, 1, 12)[:, None]
+    yield "opposite copies", np.repeat(X[:8], 2, axis=0), np.tile([-1.0, 1.0], 8), None
+    yield "separable", line, np.where(np.arange(12) > 5, 1.0, -1.0), None
+    yield "constant feature", np.c_[X, np.ones(20)], y, None
+    yield "two rows far apart", 1e3 * X[:2], np.array([-1.0, 1.0]), None
+    yield "one row", X[:1], y[:1], None
+    yield "weights", X, y, np.exp(rng.uniform(-2, np.log(100), 20))
+    yield "half contradicted", np.r_[X, X[:10]], np.r_[y, -y[:10]], None
+
+
+def unscaled_rows(n=150):
+    """The first rows of breast_cancer as they come: features from 1e-3 to 1e3."""
+    X, y = load_breast_cancer(return_X_y=True)
+    return X[:n], 2.0 * y[:n] - 1.0

@@ -1,5 +1,7 @@
 """What holds for Laplace, EP and VI alike, and how they relate."""
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -8,18 +10,23 @@ from classification_cases import (
     REFERENCE,
     REFERENCE_NAMES,
     covariance_of,
+    extreme_problems,
     gram_of,
     kernel_of,
     latent,
     settings,
     tensor,
     two_moons,
+    unscaled_rows,
 )
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
 
 from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference.sites import engine
 from sklearn_torchgp._inference.sites.engine import leave_one_out
 from sklearn_torchgp._likelihoods import Bernoulli, class_log_probabilities
+
+laplace_module = importlib.import_module("sklearn_torchgp._inference.sites.laplace")
 
 CASES = [pytest.param(p, s, id=label) for label, p, s in settings()]
 ALL = pytest.mark.parametrize("inference", METHODS)
@@ -207,3 +214,74 @@ def test_a_work_buffer_changes_nothing(inference, n):
     G, G_buffered = plain.derivative(), buffered.derivative()
     np.testing.assert_allclose(G.tril(), G_buffered.tril(), atol=1e-12)
     assert G_buffered.data_ptr() == work.data_ptr()
+
+
+@ALL
+@pytest.mark.parametrize(("X", "y", "weight"), [
+    pytest.param(X, y, weight, id=name) for name, X, y, weight in extreme_problems()
+])  # fmt: skip
+def test_extreme_problems_converge_with_margin(X, y, weight, inference):
+    rng = np.random.RandomState(0)
+    most = 60 if inference == "ep" else 50  # EP counts Laplace's steps, too
+    for variance in (1e-8, 1.0, 1e2, 1e4, 1e6):
+        K, _ = gram_of(ConstantKernel(variance) * RBF(1.0), X)
+        noise = torch.as_tensor(rng.randn(*K.shape))
+        for link in LINKS:
+            weights = None if weight is None else tensor(weight)
+            likelihood = Bernoulli(link, tensor(y), weights)
+            for matrix in (K, K * (1 + 1e-12 * (noise + noise.mT))):
+                result = METHODS[inference](matrix, likelihood)
+                assert result.converged, (variance, link)
+                assert result.n_iterations <= most, (variance, link)
+
+
+@ALL
+@pytest.mark.parametrize("link", LINKS)
+def test_unscaled_rows_and_a_quartic_kernel(inference, link):
+    """K reaches 1e13, and its round-off 1e-3."""
+    X, y = unscaled_rows()
+    for kernel in (DotProduct(), DotProduct() ** 2):
+        K, _ = gram_of(kernel, X)
+        result = METHODS[inference](K, Bernoulli(link, tensor(y)))
+        assert result.converged
+        assert -70 < result.lml < -30
+
+
+@ALL
+def test_iterations_are_bounded_in_all(inference, monkeypatch):
+    """No restart behind the scenes multiplies the factorisations."""
+    X, y = two_moons(40)
+    K, _ = gram_of(ConstantKernel(1e6) * RBF(0.5), X)
+    likelihood = Bernoulli("logit", tensor(y), tensor(np.geomspace(0.1, 1e4, 40)))
+    counts, factor = [], engine.factor
+
+    def counted(*args):
+        counts.append(args)
+        return factor(*args)
+
+    monkeypatch.setattr(engine, "factor", counted)
+    monkeypatch.setattr(laplace_module, "factor", counted)
+    for max_iter in (1, 2, 7, 30):
+        for start in (None, METHODS[inference](2.0 * K, likelihood).start):
+            counts.clear()
+            result = METHODS[inference](K, likelihood, start, max_iter=max_iter)
+            assert result.n_iterations <= max_iter
+            # One more to come back from a step, or to expand at a start.
+            assert len(counts) <= max_iter + 3
+
+
+@pytest.mark.parametrize("inference", ["ep", "vi"])
+@BOTH
+def test_converged_in_float32_means_it(inference, link):
+    """A mean lost to round-off is no fixed point, however well its sites match."""
+    X, y = two_moons(60)
+    X, y = np.r_[X, X[:20]], np.r_[y, -y[:20]]
+    for kernel in (1e5 * RBF(1e5), 1e5 * RBF(1.0), 1e3 * RBF(1e5), 10.0 * RBF(1.0)):
+        K, _ = gram_of(kernel, X)
+        exact = METHODS[inference](K, Bernoulli(link, tensor(y)))
+        K, _ = gram_of(kernel, X, dtype=torch.float32)
+        single = METHODS[inference](K, Bernoulli(link, tensor(y).float()))
+        assert exact.converged
+        if single.converged:
+            assert single.lml == pytest.approx(exact.lml, abs=0.05)
+    assert single.converged  # the last one is easy

@@ -28,9 +28,9 @@ from .response import Blocks, newton_step, scale_precision
 # Longest damped step towards the matched sites, as a fraction.
 DAMPING = 0.9
 
-# Newton's steps begin at this residual; one is kept if the mismatch halves.
-NEAR = 0.3
-WORTH = 0.5
+# Newton's steps begin at this residual; one is kept if the mismatch falls to that.
+NEAR = 1.0
+WORTH = 0.9
 
 # Steps without a new smallest mismatch after which there is no hope.
 PATIENCE = 15

@@ -20,8 +20,8 @@ import torch
 
 from ..._linalg.cholesky import own_gram_, panels, symmetrize_
 
-# The step is solved for until the residual is that much shorter. A tenth took up to
-# 40 % more factorisations on ill-conditioned problems, and 1e-3 no fewer.
+# The step is solved for until the residual is that much shorter. With a tenth the worst
+# of 150 VI problems took 56 factorisations instead of 40.
 CG_TOLERANCE = 0.01
 CG_STEPS = 100
 
