@@ -12,9 +12,10 @@ from classification_cases import (
     gram_of,
     tensor,
     two_moons,
+    unscaled_rows,
 )
 from scipy.optimize import minimize
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
 
 from sklearn_torchgp._inference import METHODS
 from sklearn_torchgp._likelihoods import Bernoulli
@@ -91,7 +92,7 @@ def test_every_step_raises_the_bound(link, monkeypatch):
     def watched(K, likelihood, here, step, *rest):
         there, tried = search(K, likelihood, here, step, *rest)
         if there is not None:
-            accepted.append((there.value - here.value, here.noise))
+            accepted.append((there.value - here.value, here.noise, tried))
         return there, tried
 
     search = vi_module._search
@@ -101,9 +102,13 @@ def test_every_step_raises_the_bound(link, monkeypatch):
         for variance in (1.0, 1e2, 1e4, 1e6):
             K, _ = gram_of(ConstantKernel(variance) * RBF(1.0), X)
             vi(K, Bernoulli(link, tensor(y), weight))
-    gains = np.array([gain + noise for gain, noise in accepted])
-    assert len(gains) > 100
-    assert gains.min() >= 0
+    X, y = unscaled_rows()
+    K, _ = gram_of(DotProduct() ** 2, X)
+    vi(K, Bernoulli(link, tensor(y)))
+    gain, noise, tried = np.array(accepted).T
+    assert len(gain) > 100
+    assert np.all(gain + noise >= 0)
+    assert tried.max() > 1  # a full step fell, and was shortened
 
 
 @pytest.mark.parametrize("link", LINKS)
