@@ -28,7 +28,8 @@ from .response import Blocks, newton_step, scale_precision
 # Longest damped step towards the matched sites, as a fraction.
 DAMPING = 0.9
 
-# Newton's steps begin at this residual; one is kept if the mismatch falls to that.
+# Newton's steps begin at this residual; one that leaves more of the mismatch than
+# this is taken back.
 NEAR = 1.0
 WORTH = 0.9
 
