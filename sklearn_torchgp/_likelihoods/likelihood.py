@@ -56,7 +56,7 @@ class Likelihood(ABC):
         sd = standard_deviation(v)
         f, weights = (part.mT for part in gaussian_nodes(m, sd, self.bends))
         d1, d2, d3 = self.derivatives(f)
-        # E h'(f) = E h(f) (f - m) / v.
+        # The last from E h'(f) = E h(f) (f - m) / v.
         terms = self.log_p(f), d1, d2, d3, d3 * (f - m) / sd.square()
         return tuple((weights * term).sum(0) for term in terms)
 
