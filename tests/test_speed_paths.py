@@ -14,7 +14,7 @@ from sklearn.gaussian_process.kernels import (
 )
 
 from sklearn_torchgp import TorchGPRegressor
-from sklearn_torchgp._covariance import Covariance, Points, few
+from sklearn_torchgp._covariance import Covariance, few
 from sklearn_torchgp._inference.exact import mixed
 from sklearn_torchgp._inference.exact.evidence import evidence
 from sklearn_torchgp._likelihoods.gaussian import Observations
@@ -87,7 +87,7 @@ def test_few_rows_are_taken_and_left_where_documented():
     X = np.random.RandomState(0).randn(20, 3)
 
     def path(kernel, X=X, dtype=torch.float64):
-        return few.few_rows(kernel, Points(X, dtype=dtype, device=CPU))
+        return Covariance(kernel, X, dtype=dtype, device=CPU)._few
 
     assert path(1.0 * RBF([1.0, 2.0, 3.0]) + WhiteKernel()) is not None
     assert path(Matern(nu=1.5)) is not None

@@ -14,7 +14,7 @@ from .leaf import Leaf
 from .operators import Exponentiation, Product, Sum, weights_for
 from .points import Points
 from .registry import lookup
-from .slopes import diag_slope, slope
+from .slopes import diag_slope
 
 # Up to this many rows the pullback works on what the kernel's closures still hold;
 # beyond it the pullback evaluates block by block again, so that one (n, n) buffer is
@@ -56,7 +56,6 @@ class Covariance:
         n_features = X.shape[1] if getattr(X, "ndim", 1) == 2 else None
         for leaf in self._leaves:
             leaf.check(n_features)
-        self._kernel = kernel
 
     @property
     def n_dims(self):
@@ -178,7 +177,7 @@ class Covariance:
         pull : callable
             ``pull(G)`` -> tensor (m, d), sum_j G_ij dk(z_i, x_j) / dz_i.
         """
-        value, pull = slope(self._tree, self._at(None), Z, self.points)
+        value, pull = self._tree.slope(self._at(None), Z, self.points)
         zeros = Z.zeros(*Z.raw.shape)
         return self._filled(value, Z.n, self.points.n), lambda G: zeros + pull(G)
 
@@ -210,17 +209,15 @@ class Covariance:
 
     @cached_property
     def _few(self):
-        return few_rows(self._kernel, self.points)
+        return few_rows(self._tree, self.points)
 
     def _at(self, theta):
-        dtype, device = self.points.dtype, self.points.device
-        return [leaf.parameters(theta, dtype, device) for leaf in self._leaves]
+        return [leaf.parameters(theta, self.points) for leaf in self._leaves]
 
     def _rebound(self, X):
         other = object.__new__(Covariance)
         other._leaves, other._tree = self._leaves, self._tree
         other.points = self.points.others(X)
-        other._kernel = self._kernel
         return other
 
     def _blocks(self):

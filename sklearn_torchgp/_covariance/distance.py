@@ -2,7 +2,8 @@
 
 With s_k = (x_k - z_k) / l_k, ``apart.squared(l)`` is r^2 = sum_k s_k^2,
 ``apart.distance(l)`` is r, and ``apart.weighted(M, l)`` is sum_ij M_ij s_k^2, for every
-k where l has one entry a feature and summed over k where l is a float.
+k where l has one entry a feature and summed over k where l is a float. Rows may come
+in batches, along leading axes.
 """
 
 from functools import cached_property
@@ -15,7 +16,7 @@ EXPANSION_LIMIT = 1e4
 
 
 class Separation:
-    """The differences between the rows of X (m, d) and of Z (n, d).
+    """The differences between the rows of X (..., m, d) and of Z (..., n, d).
 
     One that is `kept` for further evaluations, or other problems on the same rows,
     takes the distances once for every length scale that all features share.
@@ -39,8 +40,17 @@ class Separation:
         return self.distance(length_scale).square_()
 
     def weighted(self, M, length_scale):
-        squares = weighted_squares(M, *self._scaled(length_scale))
+        X, Z = self._scaled(length_scale)
+        if X.ndim > 2:  # each block about a row of its own: near rows keep their digits
+            origin = X[..., :1, :]
+            X, Z = X - origin, Z - origin
+        squares = weighted_squares(M, X, Z)
         return squares if isinstance(length_scale, torch.Tensor) else squares.sum()
+
+    def slope(self, M, length_scale):
+        """-sum_j M_ij (x_i - z_j) / l^2: -d/dx of the M-weighted sum of r^2 / 2."""
+        X, Z = self._scaled(length_scale)
+        return (M @ Z - M.sum(-1, keepdim=True) * X) / length_scale
 
     def _scaled(self, length_scale):
         X = self.X / length_scale
@@ -54,7 +64,7 @@ def _squares_in_range(X):
 
 
 def distance(X, Z):
-    """|x_i - z_j| for X (m, d), Z (n, d): (m, n), from differences.
+    """|x_i - z_j| for X (..., m, d), Z (..., n, d): (..., m, n), from differences.
 
     Never by |x|^2 + |z|^2 - 2 x'z: that form loses the digits of near-duplicates,
     which a noise-free covariance matrix needs, and saves little (n = 1000, d = 8:
@@ -64,16 +74,18 @@ def distance(X, Z):
 
 
 def weighted_squares(M, X, Z):
-    """sum_ij M_ij (x_ik - z_jk)^2 for every k: (d,), for M (m, n).
+    """sum_ij M_ij (x_ik - z_jk)^2 for every k: (d,), for M (..., m, n).
 
     Expanded to r'x_k^2 + c'z_k^2 - 2 x_k'M z_k with row sums r and column sums c:
     one matrix product instead of d passes over M.
     """
-    d = X.shape[1]
+    d = X.shape[-1]
     if d == 1:
         return (M * (X - Z.mT).square_()).sum().reshape(1)
     X2, Z2 = X.square(), Z.square()
-    if torch.maximum(X2.sum(1).max(), Z2.sum(1).max()).item() > EXPANSION_LIMIT:
-        differences = ((X[:, k, None] - Z[:, k]).square_() for k in range(d))
-        return torch.stack([(M * square).sum() for square in differences])
-    return M.sum(1) @ X2 + M.sum(0) @ Z2 - 2 * (X * (M @ Z)).sum(0)
+    if torch.maximum(X2.sum(-1).max(), Z2.sum(-1).max()).item() > EXPANSION_LIMIT:
+        squares = ((X[..., k, None] - Z[..., None, :, k]).square_() for k in range(d))
+        return torch.stack([(M * square).sum() for square in squares])
+    rows, columns = M.sum(-1).reshape(-1), M.sum(-2).reshape(-1)
+    inner = (X * (M @ Z)).reshape(-1, d).sum(0)
+    return rows @ X2.reshape(-1, d) + columns @ Z2.reshape(-1, d) - 2 * inner

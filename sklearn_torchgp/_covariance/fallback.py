@@ -7,6 +7,7 @@ import torch
 
 from ..exceptions import KernelFallbackWarning
 from .leaf import nothing
+from .slopes import differenced
 
 
 class Fallback:
@@ -17,14 +18,14 @@ class Fallback:
     k(X) and k(X, X) may differ (noise), so the Gram matrix is asked for whole.
     """
 
-    blockwise = False
+    blockwise = few = False
 
     def __init__(self, kernel, index, start):
         self.kernel, self.index = kernel, index
         self.free = {"theta": slice(start, start + kernel.n_dims)}
         self.stop = start + kernel.n_dims
 
-    def parameters(self, theta, dtype, device):
+    def parameters(self, theta, points):
         if theta is None:
             return self.kernel
         return self.kernel.clone_with_theta(theta[self.free["theta"]])
@@ -44,6 +45,9 @@ class Fallback:
         kernel = at[self.index]
         values = self._tensor(kernel.diag(points.objects), points)
         return values, self._pull("i,iip->p", kernel, points)
+
+    def slope(self, at, rows, cols):
+        return differenced(self, at, rows, cols)
 
     def nugget(self, at, points):
         return 0.0, nothing

@@ -3,11 +3,8 @@
 Of a kernel k we draw functions phi with E phi(x) phi(z) = k(x, z), exactly:
 
 - stationary: sqrt(2) cos(omega' x + b), omega from the spectral density of k, b uniform
-  (Bochner; GPML 4.2.1): normal for RBF; Student t with 2 nu degrees for Matern; normal
-  with a gamma-distributed precision for RationalQuadratic; a multiple of 2 pi / p for
-  ExpSineSquared in one dimension (the multiple is a difference of two Poisson counts,
-  whose law is that of its Fourier series);
-- DotProduct: sigma_0 e_0 + e' x with normal e;
+  (Bochner; GPML 4.2.1);
+- a random line, DotProduct: sigma_0 e_0 + e' x with normal e;
 - a product of kernels: the product of such functions; a sum: each part on its own.
 
 A normally weighted mean of D of them is normal as D grows; its covariance, over all
@@ -22,10 +19,12 @@ import numpy as np
 import torch
 from sklearn.gaussian_process import kernels
 
+from .registry import lookup
+
 
 @dataclass(frozen=True)
 class Term:
-    """variance times a product of stationary kernels (`waves`) and DotProducts."""
+    """variance times a product of kernels with frequencies (`waves`) or `lines`."""
 
     variance: float
     waves: tuple = ()
@@ -51,13 +50,13 @@ def terms(kernel):
         for _ in range(int(kernel.exponent)):
             result = [a * b for a, b in pairs(result, base)]
         return result
-    if kind is kernels.WhiteKernel:
-        return []
-    if kind is kernels.ConstantKernel:
-        return [Term(kernel.constant_value)]
-    if kind is kernels.DotProduct:
-        return [Term(1.0, lines=(kernel.sigma_0,))]
-    if kind in _FREQUENCIES:
+    entry = lookup(kernel)
+    if entry is not None and entry.inputs == "none":
+        value = entry.dense(kernel.get_params(deep=False))[0]
+        return [Term(value)] if value else []
+    if entry is not None and entry.lines is not None:
+        return [Term(1.0, lines=(kernel,))]
+    if entry is not None and entry.frequencies is not None:
         return [Term(1.0, waves=(kernel,))]
     raise ValueError(
         f"The 'kernel' parameter has a part, {kernel}, without random features. "
@@ -65,42 +64,6 @@ def terms(kernel):
         "RationalQuadratic, ExpSineSquared (one feature), DotProduct, ConstantKernel "
         "and WhiteKernel. Use sample_y for draws at given rows."
     )
-
-
-def _rbf(kernel, rng, shape):
-    return rng.standard_normal(shape) / kernel.length_scale
-
-
-def _matern(kernel, rng, shape):
-    if kernel.nu == math.inf:
-        return _rbf(kernel, rng, shape)
-    degrees = 2 * kernel.nu
-    spread = np.sqrt(degrees / rng.chisquare(degrees, (*shape[:-1], 1)))
-    return spread * rng.standard_normal(shape) / kernel.length_scale
-
-
-def _rational_quadratic(kernel, rng, shape):
-    precision = rng.gamma(kernel.alpha, 1 / kernel.alpha, (*shape[:-1], 1))
-    return np.sqrt(precision) * rng.standard_normal(shape) / kernel.length_scale
-
-
-def _exp_sine_squared(kernel, rng, shape):
-    if shape[-1] != 1:
-        raise ValueError(
-            f"The 'kernel' parameter has a part, {kernel}, that is a covariance in one "
-            f"dimension only, and X has {shape[-1]} features. Use sample_y."
-        )
-    rate = 0.5 / kernel.length_scale**2
-    multiple = rng.poisson(rate, shape) - rng.poisson(rate, shape)
-    return 2 * math.pi / kernel.periodicity * multiple
-
-
-_FREQUENCIES = {
-    kernels.RBF: _rbf,
-    kernels.Matern: _matern,
-    kernels.RationalQuadratic: _rational_quadratic,
-    kernels.ExpSineSquared: _exp_sine_squared,
-}
 
 
 class PriorPaths:
@@ -119,16 +82,13 @@ class PriorPaths:
 
     def __init__(self, term, n_features, n_paths, d, rng):
         D = n_features if term.waves or term.lines else 1
-        self.omega = np.zeros((n_paths, D, d))
+        shape = n_paths, D, d
+        self.omega = np.zeros(shape)
         for kernel in term.waves:
-            draw = _FREQUENCIES[type(kernel)]
-            self.omega += draw(kernel, rng, (n_paths, D, d))
+            self.omega += lookup(kernel).frequencies(kernel, rng, shape)
         self.wave = bool(term.waves)
         self.phase = rng.uniform(0, 2 * math.pi, (n_paths, D))
-        self.lines = []
-        for sigma_0 in term.lines:
-            slope = rng.standard_normal((n_paths, D, d))
-            self.lines.append((slope, sigma_0 * rng.standard_normal((n_paths, D))))
+        self.lines = [lookup(k).lines(k, rng, shape) for k in term.lines]
         amplitude = math.sqrt(term.variance * (2 if self.wave else 1) / D)
         self.weight = amplitude * rng.standard_normal((n_paths, D))
 

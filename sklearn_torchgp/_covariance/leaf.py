@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from .slopes import differenced
+
 
 def nothing(G, scale, grads):
     """The pullback of a value without free hyperparameters."""
@@ -15,7 +17,8 @@ class Leaf:
     `nugget` with a value (tensor or float) and a function ``pull(G, scale, grads)``
     that appends to the list `grads` what a parameter gains: its place in theta, scale
     and sum(G * dvalue / dlog(param)), of which the two are a product. Where the value
-    is one float, G is the sum of the weights.
+    is one float, G is the sum of the weights. `slope` answers with the dense value and
+    a function ``pull(G)`` -> sum_j G_ij dk(x_i, z_j) / dx_i, (m, d).
 
     Parameters
     ----------
@@ -32,6 +35,7 @@ class Leaf:
 
     def __init__(self, kernel, entry, index, start):
         self.kernel, self.entry, self.index = kernel, entry, index
+        self.few = entry.few(kernel) if callable(entry.few) else entry.few
         self.hyperparameters = kernel.hyperparameters
         self.free = {}
         for hyper in self.hyperparameters:
@@ -39,27 +43,35 @@ class Leaf:
                 self.free[hyper.name] = slice(start, start + hyper.n_elements)
                 start += hyper.n_elements
         self.stop = start
-        self._own = None
+        self._own = {}
 
-    def parameters(self, theta, dtype, device):
+    def parameters(self, theta, points):
         """Name -> value at theta; theta=None takes the kernel object's own values."""
-        if self._own is None:
-            self._own = self.kernel.get_params(deep=False)
+        own = self._own.get(points.form)
+        if own is None:
+            own = self._own[points.form] = self.kernel.get_params(deep=False)
             for hyper in self.hyperparameters:
-                value = np.asarray(self._own[hyper.name], dtype=np.float64)
-                self._own[hyper.name] = self._number(value, dtype, device)
-        if theta is None:
-            return self._own
-        params = dict(self._own)
+                value = np.asarray(own[hyper.name], dtype=np.float64)
+                own[hyper.name] = self._number(value, points)
+        if theta is None or not self.free:
+            return own
+        params = own.copy()
         for name, where in self.free.items():
-            params[name] = self._number(np.exp(theta[where]), dtype, device)
+            params[name] = self._number(np.exp(theta[where]), points)
         return params
 
-    def _number(self, value, dtype, device):
-        """A float where that will do, else a tensor without axes of length 1."""
+    def scalar(self, values):
+        """The value, among exp(theta), of the one hyperparameter of a constant."""
+        for where in self.free.values():
+            return values[where].item()
+        (hyper,) = self.hyperparameters
+        return float(getattr(self.kernel, hyper.name))
+
+    def _number(self, value, points):
+        """A float where that will do, else what the points' arrays are."""
         if value.size == 1 and not self.entry.tensors:
             return value.item()
-        return torch.as_tensor(value).squeeze().to(device, dtype)
+        return points.numbers(value)
 
     def check(self, n_features):
         """Raise if the hyperparameters do not fit data of n_features columns."""
@@ -67,23 +79,32 @@ class Leaf:
             self.entry.check(self.kernel, n_features)
 
     def dense(self, at, rows, cols):
-        return self._evaluate(self.entry.dense, at, *self._forms(rows, cols))
+        return self._evaluate(self.entry.dense, at, *self._inputs(rows, cols))
 
     def diag(self, at, points):
         function = self.entry.diag or self._diag_of_blocks
-        return self._evaluate(function, at, *self._forms(points))
+        return self._evaluate(function, at, *self._inputs(points))
 
     def nugget(self, at, points):
         if self.entry.nugget is None:
             return 0.0, nothing
         return self._evaluate(self.entry.nugget, at)
 
-    def _forms(self, *inputs):
-        if self.entry.any_rows:
+    def slope(self, at, rows, cols):
+        params, inputs = at[self.index], self._inputs(rows, cols)
+        if not inputs:
+            return self.entry.dense(params)[0], lambda G: 0.0
+        if self.entry.slope is None:
+            return differenced(self, at, rows, cols)
+        return self.entry.slope(params, *inputs)
+
+    def _inputs(self, *points):
+        inputs = self.entry.inputs
+        if inputs == "none":
             return ()
-        if self.entry.radial:
-            return [inputs[0].apart(inputs[1])] if len(inputs) == 2 else ()
-        return [p.centred if self.entry.stationary else p.raw for p in inputs]
+        if inputs == "pairs":
+            return (points[0].apart(points[1]),) if len(points) == 2 else ()
+        return [getattr(p, inputs) for p in points]
 
     def _diag_of_blocks(self, params, X, width=64):
         """k(x, x) cut out of small square blocks of the dense function."""

@@ -37,6 +37,17 @@ def dot_product_diag(params, X):
     return X.square().sum(1) + variance, lambda g: {"sigma_0": 2 * variance * g.sum()}
 
 
+def dot_product_slope(params, X, Z):
+    K, _ = dot_product(params, X, Z)
+    return K, lambda G: G @ Z
+
+
+def lines_of_dot_product(kernel, rng, shape):
+    """sigma_0 e_0 + e' x with normal e."""
+    slopes = rng.standard_normal(shape)
+    return slopes, kernel.sigma_0 * rng.standard_normal(shape[:-1])
+
+
 def pairwise(params, X, Z):
     """The metric of a PairwiseKernel, with its derivative in log gamma."""
     options = params["pairwise_kernels_kwargs"] or {}
@@ -121,10 +132,21 @@ def _known_metric(kernel):
     )
 
 
-register(kernels.ConstantKernel, TorchKernel(constant, diag=constant, any_rows=True))
+register(
+    kernels.ConstantKernel,
+    TorchKernel(constant, constant, inputs="none", few=True),
+)
 register(
     kernels.WhiteKernel,
-    TorchKernel(zero, diag=zero, nugget=white_noise, any_rows=True),
+    TorchKernel(zero, zero, nugget=white_noise, inputs="none", few=True),
 )
-register(kernels.DotProduct, TorchKernel(dot_product, diag=dot_product_diag))
+register(
+    kernels.DotProduct,
+    TorchKernel(
+        dot_product,
+        dot_product_diag,
+        slope=dot_product_slope,
+        lines=lines_of_dot_product,
+    ),
+)
 register(kernels.PairwiseKernel, TorchKernel(pairwise, accepts=_known_metric))

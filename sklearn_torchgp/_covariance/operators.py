@@ -11,8 +11,6 @@ the pullback of a float takes the sum of the weights in place of the weights, so
 constant costs one pass over them and keeps no matrix.
 """
 
-import torch
-
 from .leaf import nothing
 
 
@@ -22,6 +20,7 @@ class Operator:
     def __init__(self, *children):
         self.children = children
         self.blockwise = all(child.blockwise for child in children)
+        self.few = all(child.few for child in children)
         self.stop = children[-1].stop
 
 
@@ -34,6 +33,10 @@ class Sum(Operator):
 
     def nugget(self, at, points):
         return _plus(*(child.nugget(at, points) for child in self.children))
+
+    def slope(self, at, rows, cols):
+        (a, pull_a), (b, pull_b) = (c.slope(at, rows, cols) for c in self.children)
+        return a + b, lambda G: pull_a(G) + pull_b(G)
 
 
 class Product(Operator):
@@ -51,11 +54,15 @@ class Product(Operator):
         d1, d2 = k1.diag(at, points), k2.diag(at, points)
         return _plus(_plus(_times(n1, d2), _times(d1, n2)), _times(n1, n2))
 
+    def slope(self, at, rows, cols):
+        (a, pull_a), (b, pull_b) = (c.slope(at, rows, cols) for c in self.children)
+        return a * b, lambda G: pull_a(G * b) + pull_b(G * a)
+
 
 class Exponentiation(Operator):
     def __init__(self, child, exponent):
         super().__init__(child)
-        self.exponent = exponent
+        self.exponent, self.few = exponent, False
 
     def dense(self, at, rows, cols):
         return self._power(self.children[0].dense(at, rows, cols))
@@ -71,6 +78,11 @@ class Exponentiation(Operator):
         minus = self._power(d)
         negative = -minus[0], _scaled(minus[1], -1.0)
         return _plus(self._power(_plus(d, noise)), negative)
+
+    def slope(self, at, rows, cols):
+        value, pull = self.children[0].slope(at, rows, cols)
+        p = self.exponent
+        return value**p, lambda G: pull(G * (p * value ** (p - 1)))
 
     def _power(self, term):
         value, pull = term
@@ -124,7 +136,7 @@ def _times(first, second):
             if isinstance(factor, float):
                 inner(weights_for(value, G), scale * factor, grads)
             elif isinstance(value, float):
-                inner(torch.dot(G.reshape(-1), factor.reshape(-1)), scale, grads)
+                inner(G.reshape(-1) @ factor.reshape(-1), scale, grads)
             else:
                 inner(G * factor, scale, grads)
 

@@ -34,6 +34,7 @@ class Points:
         self.objects = X
         self.n = len(X)
         self.dtype, self.device = dtype, device
+        self.form = dtype, device
         self._origin = origin
         self._whole = self._rows = None
         self._pairs, self._partner, self._separation = {}, None, None
@@ -95,6 +96,10 @@ class Points:
     def itemsize(self):
         """Bytes of one number."""
         return torch.finfo(self.dtype).bits // 8
+
+    def numbers(self, values):
+        """An array of hyperparameters as a tensor without axes of length 1."""
+        return torch.as_tensor(values).squeeze().to(self.device, self.dtype)
 
     def zeros(self, *shape):
         """Zeros of the working dtype on the device."""

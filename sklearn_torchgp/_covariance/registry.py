@@ -29,31 +29,38 @@ class TorchKernel:
         d (m,) or one float. None: taken from small blocks of `dense`.
     nugget : callable (params) -> (float, pullback), default=None
         None: no noise.
-    stationary : bool
-        K depends on x - z only: inputs may be handed over centred.
-    radial : bool
-        K depends on |x_k - z_k| only: `dense` is given (params, apart), the differences
-        of all pairs (see `distance`), and `diag` (params) alone.
-    check : callable (params, n_features) -> None or str, default=None
-        A message if the hyperparameters do not fit the data.
+    slope : callable (params, X, Z) -> (K, pull), default=None
+        ``pull(G)`` -> sum_j G_ij dK_ij / dx_i, (m, d). None: by autograd.
+    frequencies : callable (kernel, rng, shape) -> ndarray, default=None
+        Draws from the spectral density, of shape (..., d): see `features`.
+    lines : callable (kernel, rng, shape) -> (slopes, offsets), default=None
+        Random linear functions whose covariance is the kernel: see `features`.
+    inputs : {"raw", "centred", "pairs", "none"}
+        What the functions are given in place of X and Z: rows; rows less the centre,
+        for functions of x - z; the differences of all pairs (see `distance`), in one
+        argument, and `diag` none; nothing, for values that do not depend on what the
+        rows are: these may be any objects.
+    few : bool or callable (kernel) -> bool
+        Whether the functions take NumPy arrays, too, and are fast on few of them.
+    check : callable (kernel, n_features) -> None, default=None
+        Raises where the hyperparameters do not fit the data.
     accepts : callable (kernel) -> bool, default=None
         False sends this very object to the NumPy fallback.
     tensors : bool
         Scalar hyperparameters come as 0-d tensors, not as floats (which are faster).
-    any_rows : bool
-        The values do not depend on what the rows are: the functions get none, and
-        rows may be any objects.
     """
 
     dense: Callable
     diag: Callable | None = None
     nugget: Callable | None = None
-    stationary: bool = False
-    radial: bool = False
+    slope: Callable | None = None
+    frequencies: Callable | None = None
+    lines: Callable | None = None
+    inputs: str = "raw"
+    few: bool | Callable = False
     check: Callable | None = None
     accepts: Callable | None = None
     tensors: bool = False
-    any_rows: bool = False
 
 
 _TABLE: dict[type, TorchKernel] = {}
@@ -156,7 +163,8 @@ def register_kernel(kernel_class, function, *, diag=None, stationary=False):
     name = kernel_class.__name__
     dense = _checked(function, f"function of {name}", "(m, n)")
     diag = diag and _checked(diag, f"diag of {name}", "(m,)")
-    entry = TorchKernel(dense, diag, stationary=stationary, tensors=True)
+    inputs = "centred" if stationary else "raw"
+    entry = TorchKernel(dense, diag, inputs=inputs, tensors=True)
     register(kernel_class, entry)
 
 

@@ -1,12 +1,18 @@
 """Kernels of the distance between rows (GPML 4.2.1).
 
-RBF, Matern and RationalQuadratic are functions of r = |s|, s_k = (x_k - z_k) / l_k.
-Their derivative in log l_k is w(r) s_k^2 with a weight w = -k'(r) / r of their own;
-that is all a pullback needs, and with M = G * w the sum is ``apart.weighted(M, l)``.
-They take the differences of all pairs, `apart`, in place of the rows.
+RBF, Matern, RationalQuadratic and ExpSineSquared are functions of r = |s|,
+s_k = (x_k - z_k) / l_k. A *profile* gives, from the distances of all pairs, the value
+k, a function for the weight w = -k'(r) / r, and functions for the changes with the
+logarithms of hyperparameters. The weight serves twice: the change with log l_k is
+w s_k^2 (named among the changes where r^2 is at hand: kernels with one scale for all
+features), that with x_k is -w s_k / l_k. It is finite at r = 0, or set to 0 where the
+kernel has a kink there, so that gradients are finite at training rows.
+
+RBF's and Matern's profiles work on NumPy arrays as on tensors, for few rows.
 """
 
 import math
+from functools import cache
 
 import numpy as np
 import torch
@@ -19,9 +25,8 @@ from .registry import TorchKernel, register
 
 def rbf(params, apart):
     """exp(-r^2 / 2) (GPML 4.9)."""
-    length_scale = params["length_scale"]
-    K = exp_(apart.squared(length_scale), -0.5)
-    return K, lambda G: {"length_scale": apart.weighted(G * K, length_scale)}
+    K = exp_(apart.squared(params["length_scale"]), -0.5)
+    return K, lambda: K, {}
 
 
 def matern(params, apart):
@@ -33,25 +38,57 @@ def matern(params, apart):
     nu = params["nu"]
     if nu == math.inf:
         return rbf(params, apart)
-    length_scale = params["length_scale"]
-    t = apart.distance(length_scale).mul_(math.sqrt(2 * nu))
-    K = matern_profile(nu, t)
-
-    def pullback(G):
-        if nu > 1:
-            weight = matern_profile(nu - 1, t).mul_(nu / (nu - 1))
-        else:
-            weight = _rough_weight(nu, t)
-        return {"length_scale": apart.weighted(weight.mul_(G), length_scale)}
-
-    return K, pullback
+    t = apart.distance(params["length_scale"])
+    t *= math.sqrt(2 * nu)
+    if _half_integer(nu):
+        return *_half_integer_profile(int(nu), t), {}
+    if nu > 1:
+        return _bessel(nu, t), lambda: _bessel(nu - 1, t) * (nu / (nu - 1)), {}
+    return _bessel(nu, t), lambda: _rough_weight(nu, t), {}
 
 
-def matern_profile(nu, t):
+def _half_integer(nu):
+    return nu <= 20.5 and nu % 1 == 0.5
+
+
+def _half_integer_profile(p, t):
+    """nu = p + 1/2: exp(-t) times a polynomial of degree p (GPML 4.16)."""
+    decay = exp_(-t)
+    if p == 0:
+        return decay, lambda: decay * (t > 0) / (t + (t == 0))
+    K = _polynomial(p, t)
+    K *= decay
+    factor = (2 * p + 1) / (2 * p - 1)
+
+    def weight():
+        w = decay * factor
+        if p > 1:
+            w *= _polynomial(p - 1, t)
+        return w
+
+    return K, weight
+
+
+def _polynomial(p, t):
+    """1 + t + ... of GPML 4.16 by Horner's rule, t being left as it is."""
+    first, *others = _ratios(p)
+    total = 1 + (t if first == 1 else first * t)
+    for ratio in others:
+        total *= t
+        if ratio != 1:
+            total *= ratio
+        total += 1
+    return total
+
+
+@cache
+def _ratios(p):
+    """Of the coefficients of t^j and t^(j - 1), from j = p down to 1."""
+    return [2 * (p - j + 1) / (j * (2 * p - j + 1)) for j in range(p, 0, -1)]
+
+
+def _bessel(nu, t):
     """2^(1-nu) / Gamma(nu) t^nu K_nu(t), which is 1 at t = 0."""
-    p = nu - 0.5
-    if p == int(p) and p <= 20:
-        return _half_integer(int(p), t)
     x = t.cpu().numpy().astype(np.float64)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         log_k = (1 - nu) * math.log(2) - gammaln(nu) + nu * np.log(x) - x
@@ -62,76 +99,58 @@ def matern_profile(nu, t):
     return torch.from_numpy(K).to(t)
 
 
-def _half_integer(p, t):
-    """nu = p + 1/2: exp(-t) times a polynomial of degree p (GPML 4.16)."""
-    K = exp_(t.clone(), -1.0)
-    if p == 0:
-        return K
-    lead = math.factorial(p) / math.factorial(2 * p)
-    coefficients = [
-        lead * math.factorial(p + i) / (math.factorial(i) * math.factorial(p - i))
-        for i in range(p + 1)
-    ]
-    # The sum is over (2 t)^(p - i), so Horner takes the coefficients from i = 0.
-    polynomial = torch.full_like(t, coefficients[0])
-    for c in coefficients[1:]:
-        polynomial.mul_(t).mul_(2).add_(c)
-    return K.mul_(polynomial)
-
-
 def _rough_weight(nu, t):
     """-k'(r) / r for nu <= 1, unbounded at 0, where s_k^2 = 0 makes the product 0."""
-    if nu == 0.5:
-        weight = exp_(t.clone(), -1.0).div_(t)
-    else:
-        x = t.cpu().numpy().astype(np.float64)
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            log_w = (1 - nu) * math.log(2) - gammaln(nu) + (nu - 1) * np.log(x) - x
-            weight = 2 * nu * np.exp(log_w + np.log(kve(abs(nu - 1), x)))
-        weight = torch.from_numpy(weight).to(t)
-    return weight.masked_fill_(t == 0, 0.0)
+    x = t.cpu().numpy().astype(np.float64)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        log_w = (1 - nu) * math.log(2) - gammaln(nu) + (nu - 1) * np.log(x) - x
+        weight = 2 * nu * np.exp(log_w + np.log(kve(abs(nu - 1), x)))
+    return torch.from_numpy(weight).to(t).masked_fill_(t == 0, 0.0)
 
 
 def rational_quadratic(params, apart):
     """(1 + r^2 / (2 alpha))^-alpha (GPML 4.19), isotropic."""
     alpha = params["alpha"]
-    r2 = apart.squared(params["length_scale"])
-    base = 1 + r2 / (2 * alpha)
-    K = base**-alpha
-
-    def pullback(G):
-        M = G * K
-        by_base = r2 / base
-        d_alpha = (M * (0.5 * by_base - alpha * base.log())).sum()
-        return {"alpha": d_alpha, "length_scale": (M * by_base).sum()}
-
-    return K, pullback
+    x = apart.squared(params["length_scale"]).div_(2 * alpha)
+    base = 1 + x
+    log = base.log()
+    K = exp_(log.clone(), -alpha)
+    changes = {
+        "alpha": lambda: (x / base).sub_(log).mul_(K).mul_(alpha),
+        "length_scale": lambda: (x / base).mul_(K).mul_(2 * alpha),
+    }
+    return K, lambda: K / base, changes
 
 
 def exp_sine_squared(params, apart):
-    """exp(-2 sin^2(pi |x - z| / p) / l^2) (GPML 4.31), isotropic."""
+    """exp(-2 sin^2(pi r) / l^2), r = |x - z| / p (GPML 4.31), isotropic."""
     scale = 2 / params["length_scale"] ** 2
-    phase = apart.distance(1.0).mul_(math.pi / params["periodicity"])
+    phase = apart.distance(params["periodicity"]).mul_(math.pi)
     sine = phase.sin()
     K = exp_(sine.square(), -scale)
 
-    def pullback(G):
-        M = G * K
-        d_period = 2 * scale * (M * phase * phase.cos() * sine).sum()
-        return {
-            "length_scale": 2 * scale * (M * sine.square()).sum(),
-            "periodicity": d_period,
-        }
+    def by_period():
+        return (phase * sine).mul_(phase.cos()).mul_(K).mul_(2 * scale)
 
-    return K, pullback
+    def weight():  # where the phase is 0 so are the differences that it multiplies
+        r2 = (phase / math.pi).square_()
+        return by_period().div_(r2.clamp_min_(torch.finfo(r2.dtype).tiny))
+
+    changes = {
+        "length_scale": lambda: sine.square().mul_(K).mul_(2 * scale),
+        "periodicity": by_period,
+    }
+    return K, weight, changes
 
 
-def exp_(x, factor):
+def exp_(x, factor=1.0):
     """Overwrite x with exp(factor * x).
 
     As a power of two: torch's float64 exp2 took 0.36 ns an entry on a core, exp 1.24.
     Its last bit depends on the place in memory; float32 has no bit to spare for that.
     """
+    if isinstance(x, np.ndarray):
+        return np.exp(x if factor == 1 else np.multiply(x, factor, out=x), out=x)
     if x.dtype == torch.float32:
         return x.mul_(factor).exp_()
     return x.mul_(factor * math.log2(math.e)).exp2_()
@@ -140,6 +159,39 @@ def exp_(x, factor):
 def unit_diag(params):
     """k(x, x) = 1."""
     return 1.0, nothing
+
+
+def _frequencies_of_rbf(kernel, rng, shape):
+    return rng.standard_normal(shape) / kernel.length_scale
+
+
+def _frequencies_of_matern(kernel, rng, shape):
+    """Student t with 2 nu degrees."""
+    if kernel.nu == math.inf:
+        return _frequencies_of_rbf(kernel, rng, shape)
+    degrees = 2 * kernel.nu
+    spread = np.sqrt(degrees / rng.chisquare(degrees, (*shape[:-1], 1)))
+    return spread * _frequencies_of_rbf(kernel, rng, shape)
+
+
+def _frequencies_of_rational_quadratic(kernel, rng, shape):
+    """Normal, with a gamma-distributed precision."""
+    precision = rng.gamma(kernel.alpha, 1 / kernel.alpha, (*shape[:-1], 1))
+    return np.sqrt(precision) * _frequencies_of_rbf(kernel, rng, shape)
+
+
+def _frequencies_of_exp_sine_squared(kernel, rng, shape):
+    """Multiples of 2 pi / p, by a difference of two Poisson counts: its law is that of
+    the Fourier series.
+    """
+    if shape[-1] != 1:
+        raise ValueError(
+            f"The 'kernel' parameter has a part, {kernel}, that is a covariance in one "
+            f"dimension only, and X has {shape[-1]} features. Use sample_y."
+        )
+    rate = 0.5 / kernel.length_scale**2
+    multiple = rng.poisson(rate, shape) - rng.poisson(rate, shape)
+    return 2 * math.pi / kernel.periodicity * multiple
 
 
 def _check_length_scale(kernel, n_features):
@@ -165,11 +217,54 @@ def _check_isotropic(kernel, n_features):
         )
 
 
-def _radial(function, check):
-    return TorchKernel(function, diag=unit_diag, radial=True, check=check)
+def radial(profile, scale="length_scale", **fields):
+    """The TorchKernel of a profile of r = |x - z| / scale."""
+
+    def dense(params, apart):
+        k, weight, changes = profile(params, apart)
+
+        def pullback(G):
+            found = {name: (G * change()).sum() for name, change in changes.items()}
+            if scale not in found:
+                found[scale] = apart.weighted(G * weight(), params[scale])
+            return found
+
+        return k, pullback
+
+    def slope(params, apart):
+        k, weight, _ = profile(params, apart)
+        return k, lambda G: apart.slope(G * weight(), params[scale])
+
+    return TorchKernel(dense, unit_diag, slope=slope, inputs="pairs", **fields)
 
 
-register(kernels.RBF, _radial(rbf, _check_length_scale))
-register(kernels.Matern, _radial(matern, _check_length_scale))
-register(kernels.RationalQuadratic, _radial(rational_quadratic, _check_isotropic))
-register(kernels.ExpSineSquared, _radial(exp_sine_squared, _check_isotropic))
+register(
+    kernels.RBF,
+    radial(rbf, frequencies=_frequencies_of_rbf, few=True, check=_check_length_scale),
+)
+register(
+    kernels.Matern,
+    radial(
+        matern,
+        frequencies=_frequencies_of_matern,
+        few=lambda kernel: kernel.nu == math.inf or _half_integer(kernel.nu),
+        check=_check_length_scale,
+    ),
+)
+register(
+    kernels.RationalQuadratic,
+    radial(
+        rational_quadratic,
+        frequencies=_frequencies_of_rational_quadratic,
+        check=_check_isotropic,
+    ),
+)
+register(
+    kernels.ExpSineSquared,
+    radial(
+        exp_sine_squared,
+        "periodicity",
+        frequencies=_frequencies_of_exp_sine_squared,
+        check=_check_isotropic,
+    ),
+)
