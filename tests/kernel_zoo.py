@@ -1,6 +1,7 @@
 """Kernels that the contract tests and the parity tests run over."""
 
 import numpy as np
+import torch
 from sklearn.gaussian_process.kernels import (
     RBF,
     ConstantKernel,
@@ -11,6 +12,8 @@ from sklearn.gaussian_process.kernels import (
     RationalQuadratic,
     WhiteKernel,
 )
+
+from sklearn_torchgp import register_kernel
 
 N_FEATURES = 3
 ARD = [0.7, 1.1, 1.9]
@@ -75,3 +78,57 @@ ZOO = {**EXACT_LEAVES, **ROUGH_LEAVES, **COMPOSITES}
 def rows(n, seed=0):
     """n rows in (0.1, 1.1)^3: non-negative, as the chi2 metrics ask."""
     return np.random.RandomState(seed).uniform(0.1, 1.1, (n, N_FEATURES))
+
+
+class Numpy(RBF):
+    """A user's kernel in NumPy, with a part that only rows with themselves have."""
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        if eval_gradient:
+            return self(X), 2 * super().__call__(X, eval_gradient=True)[1]
+        noise = 0.1 * np.eye(len(X)) if Y is None else 0.0
+        return 2 * super().__call__(X, Y) + noise
+
+    def diag(self, X):
+        return np.full(len(X), 2.1)
+
+
+class Tracked(RBF):
+    """A user's kernel, in torch operations: registered below."""
+
+
+class Derived(RBF):
+    """A user's kernel with its own pullback, and no diagonal: registered below."""
+
+
+class Looped(RBF):
+    """A user's kernel that torch.vmap cannot follow: registered below."""
+
+
+def _tracked(params, X, Z):
+    scaled = (X[:, None] - Z) / params["length_scale"]
+    return (1 / torch.cosh(scaled)).prod(-1)
+
+
+def _derived(params, X, Z):
+    K = params["length_scale"] * (X @ Z.mT)
+    return K, lambda G: {"length_scale": (G * K).sum()}
+
+
+def _looped(params, X, Z):
+    spread = max(1.0, X.abs().max().item())  # vmap has no .item()
+    return _tracked(params, X, Z) + 0 * spread
+
+
+register_kernel(Tracked, _tracked, stationary=True)
+register_kernel(Derived, _derived)
+register_kernel(Looped, _looped)
+
+# What users bring: not compared with scikit-learn's values, which only `Numpy` has.
+OWN = {
+    "numpy": Numpy(0.8) + WhiteKernel(0.3),
+    "tracked": 1.3 * Tracked(ARD) + WhiteKernel(0.2),
+    "derived": Derived(0.7) + WhiteKernel(0.2),
+    "derived-times-noise": Derived(0.7) * (RBF(0.8) + WhiteKernel(0.2)),
+    "looped": Looped(0.8) * DotProduct(0.7),
+}

@@ -41,9 +41,10 @@ class Separation:
 
     def weighted(self, M, length_scale):
         X, Z = self._scaled(length_scale)
-        if X.ndim > 2:  # each block about a row of its own: near rows keep their digits
-            origin = X[..., :1, :]
-            X, Z = X - origin, Z - origin
+        if M.ndim > 2:  # each block about a row of its own: near rows keep their digits
+            origin, batch, d = X[..., :1, :], M.shape[:-2], X.shape[-1]
+            X = (X - origin).expand(*batch, -1, d)
+            Z = (Z - origin).expand(*batch, -1, d)
         squares = weighted_squares(M, X, Z)
         return squares if isinstance(length_scale, torch.Tensor) else squares.sum()
 

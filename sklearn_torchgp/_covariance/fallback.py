@@ -3,9 +3,11 @@
 import functools
 import warnings
 
+import numpy as np
 import torch
 
 from ..exceptions import KernelFallbackWarning
+from .batches import one_by_one
 from .leaf import nothing
 from .slopes import differenced
 
@@ -35,16 +37,28 @@ class Fallback:
             _warn_once(type(self.kernel))
 
     def dense(self, at, rows, cols):
-        kernel = at[self.index]
-        if rows is not cols:
-            return self._tensor(kernel(rows.objects, cols.objects), rows), nothing
-        K = self._tensor(kernel(rows.objects), rows)
-        return K, self._pull("ij,ijp->p", kernel, rows)
+        if len(rows.shape) > 1 or len(cols.shape) > 1:
+            return one_by_one(functools.partial(self.dense, at), rows, cols)
+        kernel, m = at[self.index], rows.n
+        if rows is cols:
+            K = kernel(rows.objects)
+            gradient = functools.partial(kernel, rows.objects, eval_gradient=True)
+            return self._tensor(K, rows), self._pull("ij,ijp->p", gradient, rows)
+        K = kernel(rows.objects, cols.objects)
+
+        def gradient():  # scikit-learn has none between rows and others
+            both = _stacked(rows.objects, cols.objects)
+            return None, kernel(both, eval_gradient=True)[1][:m, m:]
+
+        return self._tensor(K, rows), self._pull("ij,ijp->p", gradient, rows)
 
     def diag(self, at, points):
+        if len(points.shape) > 1:
+            return one_by_one(functools.partial(self.diag, at), points)
         kernel = at[self.index]
         values = self._tensor(kernel.diag(points.objects), points)
-        return values, self._pull("i,iip->p", kernel, points)
+        gradient = functools.partial(kernel, points.objects, eval_gradient=True)
+        return values, self._pull("i,iip->p", gradient, points)
 
     def slope(self, at, rows, cols):
         return differenced(self, at, rows, cols)
@@ -52,13 +66,12 @@ class Fallback:
     def nugget(self, at, points):
         return 0.0, nothing
 
-    def _pull(self, contraction, kernel, points):
-        if not kernel.n_dims:
+    def _pull(self, contraction, evaluate, points):
+        if not self.kernel.n_dims:
             return nothing
 
         def pull(G, scale, grads):
-            gradient = kernel(points.objects, eval_gradient=True)[1]
-            gradient = self._tensor(gradient, points)
+            gradient = self._tensor(evaluate()[1], points)
             found = torch.einsum(contraction, G, gradient)
             grads.append((self.free["theta"], scale, found))
 
@@ -66,6 +79,12 @@ class Fallback:
 
     def _tensor(self, array, points):
         return torch.as_tensor(array).to(points.device, points.dtype)
+
+
+def _stacked(first, second):
+    if isinstance(first, np.ndarray):
+        return np.concatenate([first, second])
+    return [*first, *second]
 
 
 @functools.cache

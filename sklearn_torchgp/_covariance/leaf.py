@@ -82,8 +82,9 @@ class Leaf:
         return self._evaluate(self.entry.dense, at, *self._inputs(rows, cols))
 
     def diag(self, at, points):
-        function = self.entry.diag or self._diag_of_blocks
-        return self._evaluate(function, at, *self._inputs(points))
+        if self.entry.diag is None:
+            return self._diag_of_blocks(at, points)
+        return self._evaluate(self.entry.diag, at, *self._inputs(points))
 
     def nugget(self, at, points):
         if self.entry.nugget is None:
@@ -106,15 +107,21 @@ class Leaf:
             return (points[0].apart(points[1]),) if len(points) == 2 else ()
         return [getattr(p, inputs) for p in points]
 
-    def _diag_of_blocks(self, params, X, width=64):
+    def _diag_of_blocks(self, at, points, width=64):
         """k(x, x) cut out of small square blocks of the dense function."""
-        values = []
-        for start in range(0, X.shape[0], width):
-            rows = X[start : start + width]
-            K = self.entry.dense(params, rows, rows)
-            K = K[0] if isinstance(K, tuple) else K
-            values.append(K.diagonal())
-        return torch.cat(values)
+        blocks = [points]
+        if len(points.shape) == 1:
+            starts = range(0, points.n, width)
+            blocks = [points[slice(i, min(i + width, points.n))] for i in starts]
+        found = [self.dense(at, rows, rows) for rows in blocks]
+        values = [K.diagonal(dim1=-2, dim2=-1) for K, _ in found]
+
+        def pull(g, scale, grads):
+            weights = g.split([rows.n for rows in blocks], dim=-1)
+            for part, (_, inner) in zip(weights, found, strict=True):
+                inner(part.diag_embed(), scale, grads)
+
+        return torch.cat(values, dim=-1), pull
 
     def _evaluate(self, function, at, *inputs):
         params = at[self.index]

@@ -34,7 +34,7 @@ def dot_product(params, X, Z):
 
 def dot_product_diag(params, X):
     variance = params["sigma_0"] ** 2
-    return X.square().sum(1) + variance, lambda g: {"sigma_0": 2 * variance * g.sum()}
+    return X.square().sum(-1) + variance, lambda g: {"sigma_0": 2 * variance * g.sum()}
 
 
 def dot_product_slope(params, X, Z):
@@ -60,7 +60,7 @@ def _linear(X, Z, gamma):
 
 
 def _cosine(X, Z, gamma):
-    X, Z = (A / A.norm(dim=1, keepdim=True).clamp_min(1e-300) for A in (X, Z))
+    X, Z = (A / A.norm(dim=-1, keepdim=True).clamp_min(1e-300) for A in (X, Z))
     return X @ Z.mT, lambda G: {}
 
 
@@ -96,11 +96,11 @@ def _chi2_distance(X, Z):
             f"negative values. Got a minimum of {min(X.min(), Z.min()).item():.3g}; "
             "use non-negative features (histograms, counts) or another metric."
         )
-    D = X.new_zeros(X.shape[0], Z.shape[0])
-    for k in range(X.shape[1]):
-        total = X[:, k, None] + Z[:, k]
-        difference = X[:, k, None] - Z[:, k]
-        D += torch.where(total > 0, difference.square() / total, 0.0)
+    D = 0.0
+    for k in range(X.shape[-1]):
+        x, z = X[..., k, None], Z[..., None, :, k]
+        total = x + z
+        D = D + torch.where(total > 0, (x - z).square() / total, 0.0)
     return D
 
 

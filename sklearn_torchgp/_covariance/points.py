@@ -24,6 +24,8 @@ class Points:
     Attributes
     ----------
     objects : X as given
+    shape : tuple
+        (n,), or (b, n) for batches.
     raw : tensor of shape (n, d)
     centred : tensor of shape (n, d)
         X less the centre, subtracted *before* the cast to `dtype`: float32 keeps
@@ -31,13 +33,26 @@ class Points:
     """
 
     def __init__(self, X, *, dtype, device, origin=None):
-        self.objects = X
-        self.n = len(X)
+        if X is not None:  # else an index array has taken them: see `objects`
+            self.objects, self.shape = X, (len(X),)
         self.dtype, self.device = dtype, device
         self.form = dtype, device
         self._origin = origin
         self._whole = self._rows = None
         self._pairs, self._partner, self._separation = {}, None, None
+
+    @property
+    def n(self):
+        """Number of rows, in each batch."""
+        return self.shape[-1]
+
+    @cached_property
+    def objects(self):
+        """Of points that an index array took: copied where a NumPy kernel asks."""
+        whole, rows = self._whole.objects, self._rows.cpu().numpy()
+        return (
+            whole[rows] if isinstance(whole, np.ndarray) else [whole[i] for i in rows]
+        )
 
     @cached_property
     def centre(self):
@@ -110,12 +125,23 @@ class Points:
         return Points(X, dtype=self.dtype, device=self.device, origin=self)
 
     def __getitem__(self, rows):
-        """The same points restricted to a slice of rows; tensors are views."""
-        if rows.start == 0 and rows.stop == self.n:
-            return self
-        view = self.others(self.objects[rows])
+        """The same points restricted to a slice of rows (tensors are views), or to an
+        index array; one of shape (b, k) makes b batches of k rows.
+        """
+        if isinstance(rows, slice):
+            if rows.start == 0 and rows.stop == self.n:
+                return self
+            view = self.others(self.objects[rows])
+        else:
+            rows = torch.as_tensor(rows, device=self.device)
+            view = self.others(None)
+            view.shape = tuple(rows.shape)
         view._whole, view._rows = self, rows
         return view
+
+    def block(self, i):
+        """Batch i of points that an index array took; unbatched points themselves."""
+        return self._whole[self._rows[i]] if len(self.shape) > 1 else self
 
     def _tensor(self, array):
         array = own_or_copy(np.ascontiguousarray(array))

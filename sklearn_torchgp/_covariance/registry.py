@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .batches import over_batches
+
 # What a subclass may override and still be the same kernel to us: anything but these.
 _MEANING = ("__call__", "diag", "theta")
 
@@ -161,8 +163,8 @@ def register_kernel(kernel_class, function, *, diag=None, stationary=False):
                 f"The {name!r} parameter must be a callable. Got {value!r} instead."
             )
     name = kernel_class.__name__
-    dense = _checked(function, f"function of {name}", "(m, n)")
-    diag = diag and _checked(diag, f"diag of {name}", "(m,)")
+    dense = over_batches(_checked(function, f"function of {name}", "(m, n)"))
+    diag = diag and over_batches(_checked(diag, f"diag of {name}", "(m,)"))
     inputs = "centred" if stationary else "raw"
     entry = TorchKernel(dense, diag, inputs=inputs, tensors=True)
     register(kernel_class, entry)

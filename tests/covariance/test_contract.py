@@ -5,10 +5,10 @@ object, derivatives of those values, whatever the block size.
 import numpy as np
 import pytest
 import torch
-from kernel_zoo import COMPOSITES, EXACT_LEAVES, ZOO, rows
+from kernel_zoo import COMPOSITES, EXACT_LEAVES, OWN, ZOO, rows
 from sklearn.gaussian_process.kernels import RBF
 
-from sklearn_torchgp._covariance import Covariance, covariance, few, registry
+from sklearn_torchgp._covariance import Covariance, at, few, registry
 from sklearn_torchgp._covariance.fallback import Fallback
 
 
@@ -19,6 +19,7 @@ def path(request, monkeypatch):
         monkeypatch.setattr(few, "MOST", 0)
 
 
+EVERY = {**ZOO, **OWN}
 zoo = pytest.mark.parametrize("kernel", ZOO.values(), ids=ZOO)
 
 
@@ -116,9 +117,9 @@ def test_pullback_equals_scikit_learns_gradient(kernel):
 def test_blocks_of_rows_change_nothing(kernel, kept, monkeypatch):
     X, G = rows(150), torch.from_numpy(symmetric_weights(150))
     K, pullback = bind(kernel, X).gram()
-    monkeypatch.setattr(covariance, "KEPT", kept)
+    monkeypatch.setattr(at, "KEPT", kept)
     monkeypatch.setattr(
-        covariance,
+        at,
         "row_blocks",
         lambda n, *_, **__: [slice(i, min(i + 64, n)) for i in range(0, n, 64)],
     )
@@ -181,3 +182,27 @@ def test_length_scales_far_below_the_spread_keep_their_gradient():
     np.testing.assert_allclose(
         pullback(torch.from_numpy(G)), np.einsum("ij,ijp->p", G, gradient), rtol=1e-7
     )
+
+
+@pytest.mark.parametrize("kernel", EVERY.values(), ids=EVERY)
+@pytest.mark.filterwarnings("ignore::sklearn_torchgp.exceptions.KernelFallbackWarning")
+def test_slopes_are_differences(kernel):
+    cov = bind(kernel, rows(7))
+    X, G = rows(4, seed=2), torch.from_numpy(np.random.RandomState(1).randn(4, 7))
+    Z = cov.points.others(X)
+    value, pull = cov.cross_slope(Z)
+    np.testing.assert_allclose(value, cov.cross(Z), atol=1e-14)
+    found, of_diag = pull(G), cov.diag_slope(Z)
+    for k, e in enumerate(1e-5 * np.eye(X.shape[1])):
+        up, down = (cov.points.others(X + s) for s in (e, -e))
+        change = (G * (cov.cross(up) - cov.cross(down))).sum(1) / 2e-5
+        np.testing.assert_allclose(found[:, k], change, rtol=1e-6, atol=1e-7)
+        change = (cov.diag(up) - cov.diag(down)) / 2e-5
+        np.testing.assert_allclose(of_diag[:, k], change, rtol=1e-6, atol=1e-7)
+
+
+@zoo
+def test_slopes_at_training_rows_are_finite(kernel):
+    cov = bind(kernel, rows(5))
+    G = torch.ones(5, 5, dtype=torch.float64)
+    assert torch.isfinite(cov.cross_slope(cov.points.others(rows(5)))[1](G)).all()

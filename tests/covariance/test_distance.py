@@ -48,7 +48,7 @@ def test_kernels_with_one_length_scale_share_the_distances(monkeypatch):
 
 
 def test_many_rows_keep_no_distances(monkeypatch):
-    monkeypatch.setattr("sklearn_torchgp._covariance.covariance.KEPT", 10)
+    monkeypatch.setattr("sklearn_torchgp._covariance.at.KEPT", 10)
     calls = count_calls(monkeypatch)
     X = np.random.RandomState(0).randn(40, 3)
     kernel = RationalQuadratic()

@@ -1,0 +1,188 @@
+"""A covariance at one theta: any part of it, each with its pullback."""
+
+import copy
+
+import numpy as np
+import torch
+
+from .._linalg.memory import row_blocks
+from .operators import weights_for
+
+# Up to this many rows the pullback works on what the kernel's closures still hold;
+# beyond it the pullback evaluates block by block again, so that one (n, n) buffer is
+# all the memory there is.
+KEPT = 2500
+
+# Rows of a block, memory permitting: with more of them a block reaches further above
+# the diagonal, with fewer the calls cost more than the numbers (CPU; n = 1000).
+BLOCK_ROWS = {"cpu": 192, "accelerator": 4096}
+
+
+class CovarianceAt:
+    """k(., .; theta) on any rows; what `Covariance.at` gives.
+
+    Every method answers with a value and its pullback: for weights G of the value's
+    shape, ``pullback(G)`` -> ndarray (n_dims,) is sum G * dvalue / dtheta. Rows are
+    `Points`, for the training rows None; ``covariance.points[index]`` are some of
+    them, and an index (b, k) makes batches of rows.
+
+    Parameters
+    ----------
+    tree : node
+        What the kernel was bound to.
+    leaves : list of nodes
+    points : Points
+        The training rows.
+    theta : ndarray (n_dims,) or None
+        None: the kernel object's own hyperparameters.
+    """
+
+    def __init__(self, tree, leaves, points, theta):
+        self.tree, self.points = tree, points
+        self.params = [leaf.parameters(theta, points) for leaf in leaves]
+
+    def cross(self, A=None, B=None):
+        """k(a_i, b_j): tensor (..., m, n); noise is never part of it."""
+        A, B = self._rows(A), self._rows(B)
+        if A is B and not self.tree.blockwise:
+            B = copy.copy(A)  # a NumPy kernel has noise where rows meet themselves
+        value, pull = self.tree.dense(self.params, A, B)
+        batch = torch.broadcast_shapes(A.shape[:-1], B.shape[:-1])
+        return self._answer(value, pull, (*batch, A.shape[-1], B.shape[-1]))
+
+    def diag(self, A=None):
+        """k(a_i, a_i): tensor (..., m), without the noise that `nugget` tells."""
+        A = self._rows(A)
+        return self._answer(*self.tree.diag(self.params, A), A.shape)
+
+    def nugget(self, A=None):
+        """The kernel's own noise on each row: tensor (..., m)."""
+        A = self._rows(A)
+        return self._answer(*self.tree.nugget(self.params, A), A.shape)
+
+    def blocks(self, index):
+        """What `gram` is on some of the training rows each.
+
+        Parameters
+        ----------
+        index : ndarray or tensor of int (b, k)
+            Training rows of each block. Blocks may share rows.
+
+        Returns
+        -------
+        K : tensor (b, k, k)
+            Both triangles, with the kernel's noise on the diagonals: a NumPy kernel
+            does not tell it apart, and whoever conditions on a block wants it there.
+        pullback : callable
+            Reads all of G (b, k, k).
+        """
+        rows = self.points[index]
+        value, pull = self.tree.dense(self.params, rows, rows)
+        K = self.filled(value, (*rows.shape, rows.n)).clone()
+        pull_noise = self._add_noise(K, rows)
+
+        def pull_both(G, scale, grads):
+            pull(weights_for(value, G), scale, grads)
+            pull_noise(G, scale, grads)
+
+        return K, self._pullback(pull_both)
+
+    def gram(self, out):
+        """K(X, X) with its noise in `out`, by blocks: see `Covariance.gram`."""
+        points = self.points
+        blocks, keep = self._row_blocks(), points.n <= KEPT
+        pairs = points.lower_blocks(blocks, keep=keep)
+        pulls = []
+        for rows, pair in zip(blocks, pairs, strict=True):
+            value, pull = self.tree.dense(self.params, *pair)
+            out[rows, : rows.stop] = value
+            pulls.append(pull if keep else None)
+        pull_noise = self._add_noise(out, points)
+
+        def pull_all(G, scale, grads):
+            for rows, pair, kept in zip(blocks, pairs, pulls, strict=True):
+                W = _half_below(G, rows)
+                pull = kept or self.tree.dense(self.params, *pair)[1]
+                pull(weights_for(value, W), 2 * scale, grads)
+            pull_noise(G, scale, grads)
+
+        return out, self._pullback(pull_all)
+
+    def slope(self, Z):
+        """k(z_i, x_j) (m, n), and its change with z_i as a function ``pull(G)``."""
+        value, pull = self.tree.slope(self.params, Z, self.points)
+        zeros = Z.zeros(*Z.raw.shape)
+        return self.filled(value, (Z.n, self.points.n)), lambda G: zeros + pull(G)
+
+    def filled(self, value, shape):
+        """The value as a tensor: constants are floats inside the tree."""
+        if isinstance(value, torch.Tensor):
+            return value
+        return self.points.zeros(*shape).fill_(value)
+
+    def _rows(self, A):
+        return self.points if A is None else A
+
+    def _row_blocks(self):
+        points = self.points
+        if not self.tree.blockwise:
+            return [slice(0, points.n)]
+        most = BLOCK_ROWS["cpu" if points.device.type == "cpu" else "accelerator"]
+        bytes_per_row = points.n * points.itemsize
+        return row_blocks(points.n, bytes_per_row, points.device, at_most=most)
+
+    def _add_noise(self, K, rows):
+        """The diagonal with its noise, exactly as `diag` and `nugget` say it."""
+        nugget, pull = self.tree.nugget(self.params, rows)
+        diagonal = K.diagonal(dim1=-2, dim2=-1)
+        if self.tree.blockwise:
+            diagonal[:] = self.tree.diag(self.params, rows)[0] + nugget
+        else:
+            diagonal += nugget
+
+        def pull_noise(G, scale, grads):
+            pull(weights_for(nugget, G.diagonal(dim1=-2, dim2=-1)), scale, grads)
+
+        return pull_noise
+
+    def _answer(self, value, pull, shape):
+        def pull_weights(G, scale, grads):
+            pull(weights_for(value, G), scale, grads)
+
+        return self.filled(value, shape), self._pullback(pull_weights)
+
+    def _pullback(self, pull):
+        def pullback(G):
+            grads = []
+            pull(G, 1.0, grads)
+            return self._collect(grads)
+
+        return pullback
+
+    def _collect(self, grads):
+        """The terms of the gradient added up on the host, after one transfer."""
+        gradient = np.zeros(self.tree.stop)
+        if not grads:
+            return gradient
+        places, scales, terms = zip(*grads, strict=True)
+        if self.points.device.type == "cpu":
+            terms = [np.asarray(term) for term in terms]
+        else:
+            terms = [torch.as_tensor(t, device=self.points.device) for t in terms]
+            sizes = [term.numel() for term in terms]
+            together = torch.cat([term.reshape(-1) for term in terms])
+            terms = together.cpu().numpy()
+            terms = np.split(terms, np.cumsum(sizes)[:-1])
+        for place, scale, term in zip(places, scales, terms, strict=True):
+            gradient[place] += scale * term
+        return gradient
+
+
+def _half_below(G, rows):
+    """Half the weights for the block G[rows, :stop] of a symmetric sum: the lower
+    pairs, and half of the diagonal.
+    """
+    W = G[rows, : rows.stop].clone(memory_format=torch.contiguous_format)
+    square = W[:, rows.start :].tril_()
+    square.diagonal().mul_(0.5)
+    return W
