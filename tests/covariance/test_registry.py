@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from kernel_zoo import rows
+from kernel_zoo import OWN, rows
 from sklearn.gaussian_process.kernels import (
     RBF,
     CompoundKernel,
@@ -300,3 +300,100 @@ def test_the_diagonal_of_a_registered_kernel_is_checked(monkeypatch):
     register_kernel(Promise, squared_exponential, diag=lambda p, X: torch.ones(2))
     with pytest.raises(ValueError, match=r"diag of Promise.*\(m,\)"):
         bind(Promise(), rows(6)).gram()
+
+
+def gradient_by_differences(kernel, X, G, step=1e-6):
+    cov = bind(kernel, X)
+    sums = [
+        [(G * cov.full(theta=kernel.theta + s)).sum().item() for s in (e, -e)]
+        for e in step * np.eye(kernel.n_dims)
+    ]
+    return [(up - down) / (2 * step) for up, down in sums]
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        PairwiseKernel(0.4, metric="rbf") * (RBF(0.8) + WhiteKernel(0.2)),
+        (PairwiseKernel(0.4, metric="poly") + WhiteKernel(0.3)) ** 2,
+        OWN["derived-times-noise"],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("n", [1, 5, 150])
+def test_noise_in_a_product_has_the_gradient_of_the_diagonal(kernel, n):
+    """Also of a kernel that has a pullback of its own and no diagonal."""
+    X = rows(n)
+    G = torch.from_numpy(np.random.RandomState(0).randn(n, n))
+    G = G + G.mT
+    found = bind(kernel, X).gram(kernel.theta)[1](G)
+    expected = gradient_by_differences(kernel, X, G)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_noise_in_a_product_is_fitted():
+    X = rows(30)
+    kernel = PairwiseKernel(0.4, metric="rbf") * (RBF(0.8) + WhiteKernel(0.2))
+    model = TorchGPRegressor(kernel).fit(X, np.sin(5 * X[:, 0]))
+    assert np.isfinite(model.log_marginal_likelihood_value_)
+
+
+def half(params, X, Z):
+    """Not the squared exponential: what a user registers in its place."""
+    return squared_exponential(params, X, Z) ** 2
+
+
+@pytest.fixture
+def rbf_of_a_user():
+    before = registry.registered()
+    register_kernel(RBF, half, stationary=True)
+    yield
+    registry._TABLE.clear()
+    registry._TABLE.update(before)
+
+
+@pytest.mark.usefixtures("rbf_of_a_user")
+class TestAnOverriddenBuiltIn:
+    """Every path asks for the user's function, or steps aside."""
+
+    kernel = 1.5 * RBF(0.8) + WhiteKernel(0.1)
+
+    def test_few_rows(self):
+        X = rows(8)
+        cov = bind(self.kernel, X)
+        assert cov._few is None
+        K, pullback = cov.gram(self.kernel.theta)
+        expected = 1.5 * RBF(0.8 / 2**0.5)(X) + 0.1 * np.eye(8)
+        np.testing.assert_allclose(np.tril(K), np.tril(expected))
+        G = torch.ones(8, 8, dtype=torch.float64)
+        np.testing.assert_allclose(
+            pullback(G), gradient_by_differences(self.kernel, X, G), rtol=1e-6
+        )
+
+    def test_slopes(self):
+        X, Z = rows(8), rows(3, seed=2)
+        gp = TorchGPRegressor(self.kernel, optimizer=None).fit(X, np.sin(4 * X[:, 0]))
+        found = gp.predict_gradient(Z)
+        for k, e in enumerate(1e-5 * np.eye(3)):
+            change = (gp.predict(Z + e) - gp.predict(Z - e)) / 2e-5
+            np.testing.assert_allclose(found[:, k], change, rtol=1e-5, atol=1e-7)
+
+    def test_sample_paths(self):
+        X = rows(8)
+        gp = TorchGPRegressor(self.kernel, optimizer=None).fit(X, np.sin(4 * X[:, 0]))
+        with pytest.raises(ValueError, match="without random features"):
+            gp.sample_paths()
+
+    def test_matern_is_still_its_own(self):
+        K = bind(Matern(0.8), rows(8)).cross(rows(8))
+        np.testing.assert_allclose(K, Matern(0.8)(rows(8)))
+
+
+class Inherited(RBF):
+    """A subclass that overrides nothing."""
+
+
+def test_a_subclass_that_overrides_nothing_has_every_fast_path():
+    cov = bind(Inherited(0.8), rows(8))
+    assert cov._few is not None
+    assert cov._leaves[0].entry.slope is not None
