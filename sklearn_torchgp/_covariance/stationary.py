@@ -16,9 +16,9 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy.special import gammaln, kve
 from sklearn.gaussian_process import kernels
 
+from .bessel import bessel, rough_weight
 from .leaf import nothing
 from .registry import TorchKernel, register
 
@@ -43,8 +43,8 @@ def matern(params, apart):
     if _half_integer(nu):
         return *_half_integer_profile(int(nu), t), {}
     if nu > 1:
-        return _bessel(nu, t), lambda: _bessel(nu - 1, t) * (nu / (nu - 1)), {}
-    return _bessel(nu, t), lambda: _rough_weight(nu, t), {}
+        return bessel(nu, t), lambda: bessel(nu - 1, t) * (nu / (nu - 1)), {}
+    return bessel(nu, t), lambda: rough_weight(nu, t), {}
 
 
 def _half_integer(nu):
@@ -85,27 +85,6 @@ def _polynomial(p, t):
 def _ratios(p):
     """Of the coefficients of t^j and t^(j - 1), from j = p down to 1."""
     return [2 * (p - j + 1) / (j * (2 * p - j + 1)) for j in range(p, 0, -1)]
-
-
-def _bessel(nu, t):
-    """2^(1-nu) / Gamma(nu) t^nu K_nu(t), which is 1 at t = 0."""
-    x = t.cpu().numpy().astype(np.float64)
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        log_k = (1 - nu) * math.log(2) - gammaln(nu) + nu * np.log(x) - x
-        K = np.exp(log_k + np.log(kve(nu, x)))
-    # K_nu overflows near 0, where k = 1 - O(x^2) (nu > 1) and 1 - O(x^(2 nu)) below.
-    near = 1 - x**2 / (4 * (nu - 1)) if nu > 1 else 1.0
-    K = np.where(np.isfinite(K), K, np.clip(near, 0.0, 1.0))
-    return torch.from_numpy(K).to(t)
-
-
-def _rough_weight(nu, t):
-    """-k'(r) / r for nu <= 1, unbounded at 0, where s_k^2 = 0 makes the product 0."""
-    x = t.cpu().numpy().astype(np.float64)
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        log_w = (1 - nu) * math.log(2) - gammaln(nu) + (nu - 1) * np.log(x) - x
-        weight = 2 * nu * np.exp(log_w + np.log(kve(abs(nu - 1), x)))
-    return torch.from_numpy(weight).to(t).masked_fill_(t == 0, 0.0)
 
 
 def rational_quadratic(params, apart):
