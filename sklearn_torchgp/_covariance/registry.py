@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
+from . import travel
 from .batches import over_batches
 
 # What a subclass may override and still be the same kernel to us: anything but these.
@@ -50,6 +51,10 @@ class TorchKernel:
         False sends this very object to the NumPy fallback.
     tensors : bool
         Scalar hyperparameters come as 0-d tensors, not as floats (which are faster).
+    source : tuple (kernel_class, function, diag, stationary), default=None
+        What `register_kernel` was given.
+    arrived : bool
+        Registered by a pickle, and not in this process.
     """
 
     dense: Callable
@@ -63,6 +68,8 @@ class TorchKernel:
     check: Callable | None = None
     accepts: Callable | None = None
     tensors: bool = False
+    source: tuple | None = None
+    arrived: bool = False
 
 
 _TABLE: dict[type, TorchKernel] = {}
@@ -88,6 +95,9 @@ def lookup(kernel):
     cls = type(kernel)
     for ancestor in cls.__mro__:
         entry = _TABLE.get(ancestor)
+        if entry is None and "_torch_source" in vars(ancestor):  # see `travel`
+            entry = from_outside(ancestor._torch_source, arrived=True)
+            register(ancestor, entry)
         if entry is not None:
             same = cls is ancestor or _inherits_values(kernel, ancestor)
             accepted = entry.accepts is None or entry.accepts(kernel)
@@ -140,6 +150,11 @@ def register_kernel(kernel_class, function, *, diag=None, stationary=False):
     pullback does not give every free hyperparameter a gradient of its shape, or,
     without a pullback, if autograd finds no way from the value to hyperparameters.
 
+    Kernel objects take the functions along when they are pickled, and register them
+    where they arrive. Functions are pickled by their import path: write them at the top
+    level of a module; what has no import path (a lambda) is refused by `pickle`, and
+    sent by value to the worker processes of joblib.
+
     Examples
     --------
     >>> import torch
@@ -162,12 +177,23 @@ def register_kernel(kernel_class, function, *, diag=None, stationary=False):
             raise TypeError(
                 f"The {name!r} parameter must be a callable. Got {value!r} instead."
             )
+    source = kernel_class, function, diag, stationary
+    register(kernel_class, from_outside(source))
+    travel.keep(kernel_class, source)
+
+
+def from_outside(source, *, arrived=False):
+    """The TorchKernel of what `register_kernel` is given."""
+    kernel_class, function, diag, stationary = source
     name = kernel_class.__name__
-    dense = over_batches(_checked(function, f"function of {name}", "(m, n)"))
-    diag = diag and over_batches(_checked(diag, f"diag of {name}", "(m,)"))
-    inputs = "centred" if stationary else "raw"
-    entry = TorchKernel(dense, diag, inputs=inputs, tensors=True)
-    register(kernel_class, entry)
+    return TorchKernel(
+        over_batches(_checked(function, f"function of {name}", "(m, n)")),
+        diag and over_batches(_checked(diag, f"diag of {name}", "(m,)")),
+        inputs="centred" if stationary else "raw",
+        tensors=True,
+        source=source,
+        arrived=arrived,
+    )
 
 
 def _checked(function, what, shape):

@@ -9,7 +9,7 @@ from sklearn.gaussian_process.kernels import RBF, Matern
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._covariance import Covariance
 
-ORDERS = [0.3, 1.0, 2.1, 20.5, 21.5, 60.3, 99.9, 100.1, 101.3, 150.0, 250.0, 1e3, 1e6]
+ORDERS = [0.3, 1.0, 2.1, 20.5, 21.5, 60.3, 99.9, 100.1, 101.3, 150.0, 250.0, 1e3]
 ORIGIN = np.zeros((1, 1))
 
 
