@@ -47,18 +47,17 @@ class CovarianceAt:
         if A is B and not self.tree.blockwise:
             B = copy.copy(A)  # a NumPy kernel has noise where rows meet themselves
         value, pull = self.tree.dense(self.params, A, B)
-        batch = torch.broadcast_shapes(A.shape[:-1], B.shape[:-1])
-        return self._answer(value, pull, (*batch, A.shape[-1], B.shape[-1]))
+        return self._answer(value, pull, A, B)
 
     def diag(self, A=None):
         """k(a_i, a_i): tensor (..., m), without the noise that `nugget` tells."""
         A = self._rows(A)
-        return self._answer(*self.tree.diag(self.params, A), A.shape)
+        return self._answer(*self.tree.diag(self.params, A), A)
 
     def nugget(self, A=None):
         """The kernel's own noise on each row: tensor (..., m)."""
         A = self._rows(A)
-        return self._answer(*self.tree.nugget(self.params, A), A.shape)
+        return self._answer(*self.tree.nugget(self.params, A), A)
 
     def blocks(self, index):
         """What `gram` is on some of the training rows each.
@@ -78,7 +77,7 @@ class CovarianceAt:
         """
         rows = self.points[index]
         value, pull = self.tree.dense(self.params, rows, rows)
-        K = self.filled(value, (*rows.shape, rows.n)).clone()
+        K = self.filled(value, rows, rows).clone()
         pull_noise = self._add_noise(K, rows)
 
         def pull_both(G, scale, grads):
@@ -112,13 +111,15 @@ class CovarianceAt:
         """k(z_i, x_j) (m, n), and its change with z_i as a function ``pull(G)``."""
         value, pull = self.tree.slope(self.params, Z, self.points)
         zeros = Z.zeros(*Z.raw.shape)
-        return self.filled(value, (Z.n, self.points.n)), lambda G: zeros + pull(G)
+        return self.filled(value, Z, self.points), lambda G: zeros + pull(G)
 
-    def filled(self, value, shape):
-        """The value as a tensor: constants are floats inside the tree."""
+    def filled(self, value, *rows):
+        """The value on these rows as a tensor: constants are floats in the tree."""
         if isinstance(value, torch.Tensor):
             return value
-        return self.points.zeros(*shape).fill_(value)
+        points = self.points
+        shape = max((A.shape[:-1] for A in rows), key=len) + tuple(A.n for A in rows)
+        return torch.full(shape, value, dtype=points.dtype, device=points.device)
 
     def _rows(self, A):
         return self.points if A is None else A
@@ -145,11 +146,11 @@ class CovarianceAt:
 
         return pull_noise
 
-    def _answer(self, value, pull, shape):
+    def _answer(self, value, pull, *rows):
         def pull_weights(G, scale, grads):
             pull(weights_for(value, G), scale, grads)
 
-        return self.filled(value, shape), self._pullback(pull_weights)
+        return self.filled(value, *rows), self._pullback(pull_weights)
 
     def _pullback(self, pull):
         def pullback(G):

@@ -121,8 +121,10 @@ class Covariance:
     def diag(self, Z, theta=None, *, noise=True):
         """k(z_i, z_i): tensor (m,), with the kernel's own noise or without."""
         at, points = self.at(theta), self._points(Z)
-        value = at.diag(points)[0]
-        return value + at.nugget(points)[0] if noise else value
+        value = at.tree.diag(at.params, points)[0]
+        if noise:
+            value = value + at.tree.nugget(at.params, points)[0]
+        return at.filled(value, points)
 
     def cross_slope(self, Z):
         """`cross` and its change with the rows Z.
