@@ -113,13 +113,15 @@ class Leaf:
         if len(points.shape) == 1:
             starts = range(0, points.n, width)
             blocks = [points[slice(i, min(i + width, points.n))] for i in starts]
-        found = [self.dense(at, rows, rows) for rows in blocks]
-        values = [K.diagonal(dim1=-2, dim2=-1) for K, _ in found]
+        values = [
+            self.dense(at, rows, rows)[0].diagonal(dim1=-2, dim2=-1).clone()
+            for rows in blocks
+        ]
 
         def pull(g, scale, grads):
             weights = g.split([rows.n for rows in blocks], dim=-1)
-            for part, (_, inner) in zip(weights, found, strict=True):
-                inner(part.diag_embed(), scale, grads)
+            for part, rows in zip(weights, blocks, strict=True):  # once more: no memory
+                self.dense(at, rows, rows)[1](part.diag_embed(), scale, grads)
 
         return torch.cat(values, dim=-1), pull
 
