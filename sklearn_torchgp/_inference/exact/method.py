@@ -94,9 +94,8 @@ class Exact:
         """
         if len(likelihood.factors()) != posterior.n_factors:
             raise NotPositiveDefiniteError("the old factor does not serve")
-        tail = covariance.rows(
-            range(posterior.covariance.points.n, covariance.points.n)
-        )
+        n_old, n = posterior.covariance.points.n, covariance.points.n
+        tail = covariance.rows(slice(n_old, n))
         value, solution = extended(
             posterior.solution,
             posterior.covariance.cross(tail.points.objects),
