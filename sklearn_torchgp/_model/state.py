@@ -28,10 +28,11 @@ class FittedArrays(Mapping):
     def __getitem__(self, name):
         source = getattr(self._estimator, name, None)
         if source is None:
+            kind = type(self._estimator).__name__
             raise NotFittedError(
-                f"This {type(self._estimator).__name__} has no {name!r}. Before the end "
-                "of 'fit', and so in an 'objective' that it calls, nothing can be "
-                "predicted: clone the estimator and fit the clone."
+                f"This {kind} has no {name!r}. Before the end of 'fit', and so in an "
+                "'objective' that it calls, nothing can be predicted: clone the "
+                "estimator and fit the clone."
             )
         if self._device.type == "cpu":
             return self._tensor(source)
