@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from helpers import numeric_gradient
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
 from sklearn_torchgp._covariance import Covariance
@@ -52,17 +53,6 @@ def settings():
             yield label, problem, setting
 
 
-def central_differences(function, theta, step=1e-4):
-    """Gradient of a scalar function by fourth-order central differences."""
-    theta = np.asarray(theta, dtype=float)
-    gradient = []
-    for e in np.eye(len(theta)) * step:
-        near = function(theta + e) - function(theta - e)
-        far = function(theta + 2 * e) - function(theta - 2 * e)
-        gradient.append((8 * near - far) / (12 * step))
-    return np.array(gradient)
-
-
 def check_gradient(inference, likelihood, kernel, X, *, rtol, **options):
     """The pullback of a method's derivative against differences of its evidence."""
     method = METHODS[inference]
@@ -73,7 +63,7 @@ def check_gradient(inference, likelihood, kernel, X, *, rtol, **options):
 
     K, pullback = gram_of(kernel, X)
     gradient = pullback(method(K, likelihood, **options).derivative())
-    expected = central_differences(lml, kernel.theta)
+    expected = numeric_gradient(lml, kernel.theta)
     np.testing.assert_allclose(gradient, expected, rtol=rtol, atol=rtol)
 
 

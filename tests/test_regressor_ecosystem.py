@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import skops.io
 import torch
-from kernel_zoo import rows
+from helpers import wave
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
@@ -58,8 +58,7 @@ def test_check_estimator(estimator, check):
 
 @pytest.fixture
 def data():
-    X = rows(30)
-    return X, np.sin(4 * X.sum(1))
+    return wave()
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 """The same numbers as scikit-learn's regressor."""
 
+import functools
 import warnings
 
 import numpy as np
 import pytest
+from helpers import wave
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_zoo import COMPOSITES, EXACT_LEAVES, N_FEATURES, ROUGH_LEAVES, ZOO, rows
@@ -27,13 +29,8 @@ OPTIONS = {
 }
 
 
-def data(n=30, targets=None, seed=0):
-    X = rows(n, seed)
-    rng = np.random.RandomState(seed)
-    y = np.sin(4 * X.sum(1)) + 0.2 * rng.randn(n) + 3
-    if targets:
-        y = np.column_stack([y * 10**k + rng.randn(n) for k in range(targets)])
-    return X, y
+# Rows, and one or several targets with noise.
+data = functools.partial(wave, noise=0.2, offset=3.0)
 
 
 def both(kernel, X, y, **options):
