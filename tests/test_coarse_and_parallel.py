@@ -77,19 +77,20 @@ def test_starts_side_by_side_change_nothing(backend):
 
 def test_n_jobs_is_taken_from_the_estimator():
     """Two starts that wait for each other: only side by side do they both go on."""
-    meeting = threading.Barrier(2, timeout=20)
 
-    def optimizer(obj_func, initial_theta, bounds):
-        meeting.wait()
-        return initial_theta, obj_func(initial_theta, eval_gradient=False)
+    def model(n_jobs, timeout):
+        meeting = threading.Barrier(2, timeout=timeout)
+
+        def optimizer(obj_func, initial_theta, bounds):
+            meeting.wait()
+            return initial_theta, obj_func(initial_theta, eval_gradient=False)
+
+        return TorchGPRegressor(
+            KERNEL, optimizer=optimizer, n_restarts_optimizer=1, n_jobs=n_jobs
+        )
 
     X, y = surface(30)
-    model = TorchGPRegressor(
-        KERNEL, optimizer=optimizer, n_restarts_optimizer=1, random_state=0
-    )
     with joblib.parallel_config("threading"):
-        model.set_params(n_jobs=2).fit(X, y)
-        meeting.reset()
-        meeting._timeout = 0.1
+        model(2, 20).fit(X, y)
         with pytest.raises(threading.BrokenBarrierError):
-            model.set_params(n_jobs=None).fit(X, y)
+            model(None, 0.1).fit(X, y)

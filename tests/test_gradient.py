@@ -128,9 +128,7 @@ def test_objects_have_no_gradient():
 
     words = ["a", "bb", "ccc"]
     gp = TorchGPRegressor(Length(), optimizer=None, alpha=0.1).fit(words, [0, 1, 2])
-    with pytest.raises(
-        ValueError, match="Expected 2D array|could not convert string to float"
-    ):
+    with pytest.raises(ValueError, match="predict_gradient needs rows .* numbers"):
         gp.predict_gradient(words)
 
 

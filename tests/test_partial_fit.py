@@ -190,7 +190,7 @@ def test_a_factor_with_jitter_is_made_anew():
         )
     assert gp.jitter_ == refit.jitter_ > 0
     assert_allclose(gp.L_, refit.L_)
-    assert_allclose(gp.L_[-1, -1] ** 2, 1 + gp.jitter_, rtol=1e-14)
+    assert_allclose(gp.L_[-2, -2] ** 2, 1 + gp.jitter_, rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
