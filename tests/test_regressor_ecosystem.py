@@ -243,50 +243,6 @@ def test_permutation_importance(data):
     assert result.importances_mean.argmax() == 0
 
 
-@pytest.mark.clients
-def test_bayesian_optimization_with_our_class():
-    """Our class in the optimiser's own place: the same suggestion, and it gets on."""
-    bayes_opt = pytest.importorskip("bayes_opt")
-
-    def optimizer():
-        return bayes_opt.BayesianOptimization(
-            lambda x, y: -((x - 0.3) ** 2) - (y + 0.2) ** 2,
-            {"x": (-1, 1), "y": (-1, 1)},
-            random_state=0,
-            verbose=0,
-        )
-
-    suggested = []
-    for regressor in (GaussianProcessRegressor, TorchGPRegressor):
-        search = optimizer()
-        search._gp = regressor(
-            Matern(nu=2.5), alpha=1e-6, normalize_y=True, random_state=0
-        )
-        search.maximize(init_points=5, n_iter=0)
-        suggested.append([search.suggest()[name] for name in "xy"])
-    np.testing.assert_allclose(suggested[1], suggested[0], atol=1e-3)
-    initial = search.max["target"]
-    search.maximize(init_points=0, n_iter=8)
-    assert search.max["target"] > initial
-    assert search.max["target"] > -0.05
-
-
-@pytest.mark.clients
-def test_scikit_optimize_with_our_class():
-    skopt = pytest.importorskip("skopt")
-    optimizer = skopt.Optimizer(
-        [(-2.0, 2.0)],
-        base_estimator=TorchGPRegressor(Matern(nu=2.5) + WhiteKernel(1e-4)),
-        acq_optimizer="sampling",
-        n_initial_points=4,
-        random_state=0,
-    )
-    for _ in range(12):
-        x = optimizer.ask()
-        optimizer.tell(x, float((x[0] - 0.5) ** 2))
-    assert min(optimizer.yi) < 0.02
-
-
 @pytest.mark.parametrize(
     ("X_type", "y_type"),
     [(">f8", ">f8"), (">f4", "f8"), ("f8", np.longdouble), (">i4", ">i4")],
