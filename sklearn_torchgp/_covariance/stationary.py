@@ -52,6 +52,8 @@ def matern_profile(nu, t):
     p = nu - 0.5
     if p == int(p) and p <= 20:
         return _half_integer(int(p), t)
+    if nu > 100:
+        return _large_order(nu, t)
     x = t.cpu().numpy().astype(np.float64)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         log_k = (1 - nu) * math.log(2) - gammaln(nu) + nu * np.log(x) - x
@@ -60,6 +62,25 @@ def matern_profile(nu, t):
     near = 1 - x**2 / (4 * (nu - 1)) if nu > 1 else 1.0
     K = np.where(np.isfinite(K), K, np.clip(near, 0.0, 1.0))
     return torch.from_numpy(K).to(t)
+
+
+def _large_order(nu, t):
+    """Debye's expansion of K_nu (DLMF 10.41.4), which cannot overflow; to 1e-10.
+
+    With z = t / nu and s = sqrt(1 + z^2), relative to its value at t = 0.
+    """
+    s = (1 + (t / nu).square()).sqrt()
+
+    def series(p):
+        U1 = p * (3 - 5 * p**2) / 24
+        U2 = p**2 * (81 - 462 * p**2 + 385 * p**4) / 1152
+        U3 = 30375 - 369603 * p**2 + 765765 * p**4 - 425425 * p**6
+        return 1 - U1 / nu + U2 / nu**2 - p**3 * U3 / (414720 * nu**3)
+
+    # s - 1, and log((1 + s) / 2), without cancellation
+    rise = (t / nu).square() / (1 + s)
+    log_k = nu * ((rise / 2).log1p() - rise)
+    return log_k.exp() * series(1 / s) / (series(1.0) * s.sqrt())
 
 
 def _half_integer(p, t):
