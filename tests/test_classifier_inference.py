@@ -159,6 +159,34 @@ def test_softmax_variances_are_never_negative():
     _, std = model.predict_latent(X, return_std=True)
     assert (std >= 0).all()
     assert (std == 0).any()
+    assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("variance", [10.0, 100.0, 450.0])
+def test_large_variances_are_averaged_exactly(variance):
+    """The rule takes another class for the reference when classes are renamed."""
+    x, y = np.linspace(-1, 1, 12)[:, None], np.arange(12) % 3
+    rows = np.linspace(-2, 2, 41)[:, None]
+    model = fixed("softmax", kernel=ConstantKernel(variance) * RBF(0.3))
+    p = model.fit(x, y).predict_proba(rows)
+    turned = model.fit(x, (y + 1) % 3).predict_proba(rows)
+    assert_allclose(turned[:, [1, 2, 0]], p, atol=1e-7)
+
+
+@pytest.mark.parametrize("variance", [1e-3, 1.0])
+@pytest.mark.parametrize("inference", ["ep", "vi"])
+def test_float32_of_contradictions_is_right_or_says_so(inference, variance):
+    """Thousands of opposite labels at each row: residuals soon no longer differ."""
+    rows, labels = np.repeat(X[:10], 2, axis=0), np.tile([-1.0, 1.0], 10)
+    options = {"kernel": ConstantKernel(variance) * RBF(1.5), "inference": inference}
+    fit = {"sample_weight": np.full(20, 1e3)}
+    found, told = warnings_of(fixed(dtype="float32", **options), rows, labels, **fit)
+    if told:
+        assert np.isfinite(found.predict_proba(rows)).all()
+        return
+    lml = fixed(**options).fit(rows, labels, **fit).log_marginal_likelihood()
+    assert found.log_marginal_likelihood() == pytest.approx(lml, rel=1e-2)
+    assert_allclose(found.predict_proba(rows), 0.5, atol=0.05)
 
 
 @pytest.mark.parametrize(

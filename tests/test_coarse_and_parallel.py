@@ -10,6 +10,7 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._model.optimize import growing_subsets
+from sklearn_torchgp._model.together import run_together
 
 KERNEL = 1.0 * RBF([1.0, 1.0], (1e-2, 1e2)) + WhiteKernel(0.1, (1e-4, 1e1))
 
@@ -94,3 +95,21 @@ def test_n_jobs_is_taken_from_the_estimator():
         model(2, 20).fit(X, y)
         with pytest.raises(threading.BrokenBarrierError):
             model(None, 0.1).fit(X, y)
+
+
+def test_a_meeting_that_is_broken_off_lets_nobody_wait():
+    """One member fails: the others hear of it at their next call."""
+    started, told = threading.Event(), []
+
+    def run(objective, start):
+        if start == 0:
+            started.wait(20)
+            raise KeyboardInterrupt
+        started.set()
+        with pytest.raises(RuntimeError, match="broken off"):
+            any(objective(i) is None for i in range(10**5))
+        told.append(start)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_together(lambda thetas: [(t, t) for t in thetas], run, [0, 1])
+    assert told == [1]

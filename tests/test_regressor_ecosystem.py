@@ -278,3 +278,31 @@ def test_a_memory_map_that_is_read_only(tmp_path):
         warnings.simplefilter("error")
         found = mapped.predict(X, return_std=True)
     np.testing.assert_array_equal(found, model.predict(X, return_std=True))
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < "2.1.0", reason="no device=")
+def test_an_array_that_is_not_on_the_cpu_is_copied():
+    """As the standard of array APIs asks it to be."""
+
+    class Elsewhere:
+        def __init__(self, values):
+            self.values = values
+            self.asked = []
+
+        def __array_namespace__(self, api_version=None):
+            raise NotImplementedError
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+        def __dlpack__(self, *, dl_device=None, copy=None, **options):
+            self.asked.append((dl_device, copy))
+            if dl_device != (1, 0) or not copy:
+                raise BufferError("this memory is not the CPU's")
+            return self.values.copy().__dlpack__()
+
+    X, y = wave()
+    there = Elsewhere(y)
+    model = TorchGPRegressor(KERNEL, optimizer=None).fit(X, there)
+    np.testing.assert_array_equal(model.y_train_, y)
+    assert there.asked[-1] == ((1, 0), True)
