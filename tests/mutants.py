@@ -2,7 +2,7 @@
 
     python tests/mutants.py                  # 80 random mutants, two at a time
     python tests/mutants.py --list           # which ones, without running a test
-    python tests/mutants.py --only sklearn_torchgp/_linalg --number 10
+    python tests/mutants.py --only sklearn_torchgp/_linalg --number 10 --near
 
 Each mutant is one small change of the syntax tree (a comparison, an operator, a number,
 a condition, an argument or a statement) in a copy of the repository. First the tests
@@ -28,8 +28,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "sklearn_torchgp"
-# What is copied for each worker, as far as it exists.
-NEEDED = (PACKAGE, "tests", "setup.cfg", "pyproject.toml", "README.rst", "CHANGES.rst")
+NOT_COPIED = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", ".hypothesis")
 
 # The first part of a path that fits names the tests that run first; "*" may stand for
 # any letters, and a file that is not there is left out.
@@ -243,28 +242,29 @@ def tests_for(path):
     return []
 
 
-def fate(mutant, timeout):
-    """'killed ...' or 'SURVIVED', by the nearest tests and then by all."""
+def fate(mutant, timeout, near_only=False):
+    """What killed the mutant, by the nearest tests and then by all; or SURVIVED."""
+    near = tests_for(mutant.path)
+    rest = ["tests", *(f"--ignore={name}" for name in near)]
     with tempfile.TemporaryDirectory() as folder:
-        there = Path(folder)
-        for name in NEEDED:
-            if (ROOT / name).is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(ROOT / name, there / name, ignore=ignored)
-            elif (ROOT / name).exists():
-                shutil.copy(ROOT / name, there)
+        there = shutil.copytree(ROOT, Path(folder) / "copy", ignore=NOT_COPIED)
         (there / mutant.path).write_text(mutant.source)
-        near = tests_for(mutant.path)
-        rest = ["tests", *(f"--ignore={name}" for name in near)]
-        for selected in filter(None, (near, rest)):
-            found = _pytest(there, selected, timeout)
+        for selected in (near, [] if near_only else rest):
+            found = _pytest(there, selected, timeout) if selected else ""
             if found:
-                return found
+                return f"killed by {found}"
     return "SURVIVED"
 
 
+def unchanged(timeout):
+    """What fails in a copy without any change, '' if all is well."""
+    with tempfile.TemporaryDirectory() as folder:
+        there = shutil.copytree(ROOT, Path(folder) / "copy", ignore=NOT_COPIED)
+        return _pytest(there, ["tests"], timeout)
+
+
 def _pytest(there, selected, timeout):
-    """What killed it, or '' if all selected tests pass."""
+    """The first test that fails, '' if all selected tests pass."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     settings = {"PYTHONPATH": str(there), "OMP_NUM_THREADS": "1"}
     try:
@@ -277,12 +277,12 @@ def _pytest(there, selected, timeout):
             timeout=timeout,
         )
     except subprocess.TimeoutExpired:
-        return f"killed after {timeout} s"
+        return f"the limit of {timeout} s"
     if done.returncode == 0:
         return ""
     words = ("FAILED", "ERROR")
     first = [s for s in done.stdout.splitlines() if s.startswith(words)]
-    return f"killed {first[0].split(' - ')[0] if first else done.stdout[-200:]}"
+    return first[0].split(" - ")[0].split()[1] if first else done.stdout[-200:]
 
 
 def main():
@@ -293,15 +293,21 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="mutants side by side")
     parser.add_argument("--timeout", type=int, default=600, help="seconds of a run")
     parser.add_argument("--list", action="store_true", help="run no tests")
+    parser.add_argument(
+        "--near", action="store_true", help="the nearest tests only: a first look"
+    )
     args = parser.parse_args()
     mutants = choose(args.only, args.number, args.seed)
     if args.list:
         for mutant in mutants:
             print(f"{mutant}  [{' '.join(tests_for(mutant.path))}]\n{mutant.diff}\n")
         return
+    failing = "" if args.near else unchanged(3 * args.timeout)
+    if failing:
+        sys.exit(f"Without any mutant there fails {failing}: that comes first.")
     began, survived = time.monotonic(), []
     with ThreadPoolExecutor(args.jobs) as pool:
-        outcomes = pool.map(lambda mutant: fate(mutant, args.timeout), mutants)
+        outcomes = pool.map(lambda m: fate(m, args.timeout, args.near), mutants)
         for mutant, outcome in zip(mutants, outcomes, strict=True):
             print(f"{mutant}: {outcome}\n{mutant.diff}\n", flush=True)
             survived += [mutant] if outcome == "SURVIVED" else []
