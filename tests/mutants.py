@@ -231,7 +231,7 @@ def choose(only, number, seed):
     return sorted(found, key=lambda m: (m.path, m.line, m.diff))
 
 
-def tests_for(path):
+def nearest_tests(path):
     """The tests that stand nearest to a file of the package: names under tests/."""
     inside = path.removeprefix(f"{PACKAGE}/")
     for start, names in TESTS.items():
@@ -244,7 +244,7 @@ def tests_for(path):
 
 def fate(mutant, timeout, near_only=False):
     """What killed the mutant, by the nearest tests and then by all; or SURVIVED."""
-    near = tests_for(mutant.path)
+    near = nearest_tests(mutant.path)
     rest = ["tests", *(f"--ignore={name}" for name in near)]
     with tempfile.TemporaryDirectory() as folder:
         there = shutil.copytree(ROOT, Path(folder) / "copy", ignore=NOT_COPIED)
@@ -300,7 +300,7 @@ def main():
     mutants = choose(args.only, args.number, args.seed)
     if args.list:
         for mutant in mutants:
-            print(f"{mutant}  [{' '.join(tests_for(mutant.path))}]\n{mutant.diff}\n")
+            print(f"{mutant}  [{' '.join(nearest_tests(mutant.path))}]\n{mutant.diff}\n")
         return
     failing = "" if args.near else unchanged(3 * args.timeout)
     if failing:
