@@ -300,7 +300,7 @@ def main():
     mutants = choose(args.only, args.number, args.seed)
     if args.list:
         for mutant in mutants:
-            print(f"{mutant}  [{' '.join(nearest_tests(mutant.path))}]\n{mutant.diff}\n")
+            print(mutant, *nearest_tests(mutant.path), f"\n{mutant.diff}\n")
         return
     failing = "" if args.near else unchanged(3 * args.timeout)
     if failing:
