@@ -137,8 +137,7 @@ def product_rate(n=2000, dtype=torch.float64, device="cpu", repeats=5):
     for _ in range(repeats + 1):
         began = time.perf_counter()
         torch.mm(A, A, out=out)
-        if A.is_cuda:
-            torch.cuda.synchronize()
+        torch.get_device_module(A.device).synchronize()
         seconds.append(time.perf_counter() - began)
     return 2 * n**3 / min(seconds[1:])
 

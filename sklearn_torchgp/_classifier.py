@@ -1,5 +1,7 @@
 """Gaussian-process classification."""
 
+from dataclasses import fields
+
 import numpy as np
 import torch
 from sklearn.gaussian_process import GaussianProcessClassifier
@@ -8,14 +10,14 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from ._classification.binary import BinaryGP
 from ._classification.latent import LatentOutputs
+from ._classification.latent_gp import LatentGP, Settings
 from ._classification.multiclass import OneVsOne, OneVsRest
-from ._classification.softmax import SoftmaxGP
 from ._classification.weights import TIE_BREAK, class_factors
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_device
 from ._data.rows import check_weights
 from ._model.base import GPEstimator
+from ._model.methods import check_method
 
 _CHOICES = {
     "multi_class": ("one_vs_rest", "one_vs_one", "softmax"),
@@ -69,6 +71,9 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         Positive; multiplies `sample_weight`. "balanced": inversely proportional to the
         weighted frequency of the class. Where the data say nothing, the heavier class
         wins: log probabilities are raised by 1e-5 times the log weight.
+    method : {"exact"}, default="exact"
+        How the covariance of the rows is treated. "exact": Cholesky factors of whole
+        matrices, O(n^2) memory and O(n^3) time.
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
@@ -82,7 +87,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     kernel_ : kernel
         With optimised hyperparameters; for several binary problems a CompoundKernel of
         theirs.
-    base_estimator_ : BinaryGP, OneVsRest, OneVsOne or SoftmaxGP
+    base_estimator_ : LatentGP, OneVsRest or OneVsOne
         The fitted problem or problems, with what prediction needs.
     log_marginal_likelihood_value_ : float
         At ``kernel_.theta``; the mean over several binary problems.
@@ -120,6 +125,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         "inference": [str],
         "link": [str],
         "class_weight": [dict, str, None],
+        "method": [str],
         "device": [str, torch.device],
         "dtype": [str],
     }
@@ -139,6 +145,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         inference="laplace",
         link="logit",
         class_weight=None,
+        method="exact",
         device="auto",
         dtype="float64",
     ):
@@ -156,6 +163,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         self.inference = inference
         self.link = link
         self.class_weight = class_weight
+        self.method = method
         self.device = device
         self.dtype = dtype
 
@@ -190,16 +198,17 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
                     "every binary problem optimises its own copy."
                 )
             X, y, weight = self._training_set(X, y, sample_weight)
-            previous = getattr(self, "base_estimator_", None)
-            problem = self._problem()
-            if self.warm_start and type(previous) is type(problem) is BinaryGP:
-                problem._start = getattr(previous, "_start", None)
-            self.base_estimator_ = problem.fit(X, y, weight)
+            problem, options = self._problem(), {}
+            if isinstance(problem, LatentGP):
+                last = getattr(self, "base_estimator_", None)
+                options["before"] = last if isinstance(last, LatentGP) else None
+            self.base_estimator_ = problem.fit(X, y, weight, **options)
             self.log_marginal_likelihood_value_ = problem.log_marginal_likelihood()
         return self
 
     def _check_params(self):
         super()._check_params()
+        check_method(self.method)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -221,7 +230,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         X, y, kind = self._validate_training_data(X, y, multi_output=False)
         self._no_rows = kind(np.empty(0))
         check_classification_targets(y)
-        resolve_device(self.device, len(y))
+        resolve_device(self.device, len(y), dtype=self.dtype)
         weight = check_weights(sample_weight, len(y))
         if weight is not None and not weight.all():
             rows = np.flatnonzero(weight)
@@ -246,23 +255,15 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
 
     def _problem(self):
         """The unfitted estimator of these classes."""
-        kind = SoftmaxGP if self._is_softmax() else BinaryGP
-        problem = kind(
-            self.kernel,
-            optimizer=self.optimizer,
-            n_restarts_optimizer=self.n_restarts_optimizer,
-            max_iter_predict=self.max_iter_predict,
-            warm_start=self.warm_start,
-            random_state=self.random_state,
-            inference=self.inference,
-            link=self.link,
-            device=self.device,
-            dtype=self.dtype,
+        shared = [field.name for field in fields(Settings) if field.name != "softmax"]
+        settings = Settings(
+            softmax=self._is_softmax(),
+            **{name: getattr(self, name) for name in shared},
         )
         if self._is_softmax() or self.n_classes_ == 2:
-            return problem
+            return LatentGP(settings)
         several = OneVsRest if self.multi_class == "one_vs_rest" else OneVsOne
-        return several(problem, n_jobs=self.n_jobs)
+        return several(settings, n_jobs=self.n_jobs)
 
     def _is_softmax(self):
         return self.multi_class == "softmax" and self.n_classes_ > 2
@@ -292,7 +293,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         X, kind = self._rows(X, "predict")
         if self.n_classes_ == 2 and self._tie_break is None:
             # The sign of the mean decides, without a variance.
-            winner = (self.base_estimator_.latent_mean(X) > 0).long()
+            winner = (self.base_estimator_.latent_moments(X, None)[0][:, 0] > 0).long()
         else:
             winner = self._log_proba(X).exp().argmax(dim=1)
         labels = as_numpy(self.classes_)[as_numpy(winner)]

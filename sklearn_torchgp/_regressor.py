@@ -1,6 +1,5 @@
 """Gaussian-process regression."""
 
-import warnings
 from dataclasses import replace
 from numbers import Integral
 
@@ -10,35 +9,42 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._data.arrays import as_numpy, resolve_dtype
+from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows, is_table
-from ._inference.exact.evidence import evidence
-from ._inference.exact.plain import JITTER_LADDER, fit_with_jitter
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator
-from ._model.optimize import OPTIMIZERS
-from ._regression.criteria import CRITERIA, Criteria
+from ._model.methods import MIXED, OBJECTIVES, check_method, conditioning_method
+from ._model.model import Model
+from ._model.objective import Objective
+from ._model.optimize import OPTIMIZERS, growing_subsets, same_form
+from ._model.state import FittedArrays, store
+from ._model.together import batch_of_starts
 from ._regression.leave_one_out import LeaveOneOut
+from ._regression.observations import (
+    check_alpha,
+    check_n_targets,
+    merged,
+    observations,
+    training_noise,
+)
 from ._regression.outputs import Outputs
-from ._regression.paths import Paths
-from ._regression.predictions import Predictor
+from ._regression.predictions import Predictions
+from ._regression.record import FitRecord
 from ._regression.targets import Targets
-from ._regression.trend import check_mean
-from ._regression.updates import Updates
-from .exceptions import JitterWarning, NotPositiveDefiniteError
+from ._regression.trend import check_mean, trend_columns
+from .exceptions import NotPositiveDefiniteError, warn_of_jitter
+
+# Attributes that only some values of `mean` and `target_transform` bring.
+_OF_TARGETS = (
+    "trend_coef_", "trend_intercept_", "trend_estimator_", "target_transform_",
+    "_trend_Q", "_trend_R", "_trend_beta",
+)  # fmt: skip
 
 
 class TorchGPRegressor(
-    Targets,
-    Updates,
-    Criteria,
-    LeaveOneOut,
-    Outputs,
-    Paths,
-    Predictor,
-    GPEstimator,
-    GaussianProcessRegressor,
+    Predictions, Outputs, LeaveOneOut, GPEstimator, GaussianProcessRegressor
 ):
     """Gaussian-process regression on PyTorch linear algebra, CPU or GPU.
 
@@ -97,6 +103,9 @@ class TorchGPRegressor(
     warm_start : bool, default=False
         Whether `fit` starts from the hyperparameters of the last `fit`, where `kernel`
         still has the same form and values.
+    method : {"exact"}, default="exact"
+        How the covariance of the rows is treated. "exact": one Cholesky factor of the
+        whole matrix, O(n^2) memory and O(n^3) time.
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
@@ -107,11 +116,9 @@ class TorchGPRegressor(
         (n = 1000: 1.3e-4), without which float32 cannot factor it; `jitter_` says
         how much that is. Rows equal in X, y and noise are there kept once, with their
         number as weight and in an order of their own (not with objective="loo").
-        "mixed" optimises the hyperparameters on a float32 factor
-        with weights refined to float64, and then factors once in float64. Its error
-        grows with the condition number (``benchmarks/bench_dtype.py`` measures it);
-        where that is too large it raises
-        :class:`~sklearn_torchgp.exceptions.ConditioningError`.
+        "mixed" optimises the hyperparameters on a float32 factor with weights refined
+        to float64, as far as that can carry the covariance, and ends in float64: the
+        same optimum, and all answers are float64's.
     n_jobs : int, default=None
         Starts that run side by side, through joblib: None means 1 unless in a
         :func:`joblib.parallel_config` context, which also chooses the backend. The
@@ -137,9 +144,10 @@ class TorchGPRegressor(
     optimizer_results_ : list of Bunch
         One record per start: `theta_start`, `theta`, `value` (the log marginal
         likelihood reached), `n_iterations`, `n_evaluations`, `n_coarse_evaluations`
-        (a dict from a number of rows to evaluations on so many), `converged`,
-        `message`, `refusal` (why a theta could not be evaluated in mixed precision,
-        or None), `seconds`. Empty without optimisation.
+        (a dict from a number of rows, or "float32", to evaluations before those),
+        `n_failed_evaluations` (without a value: no Cholesky factor, or inference that
+        did not converge), `converged`, `message`, `seconds`. Empty without
+        optimisation.
     trend_coef_ : array of shape (n_features,) or (n_targets, n_features)
         Coefficients of the trend (posterior mean) in units of y; zeros for a constant
         trend. Only with ``mean="constant"`` and ``mean="linear"``.
@@ -188,10 +196,16 @@ class TorchGPRegressor(
         "target_transform": "no_validation",
         "objective": [str, callable],
         "warm_start": ["boolean"],
+        "method": [str],
         "device": [str, torch.device],
         "dtype": [str],
         "n_jobs": [Integral, None],
     }
+
+    # Until `fit` says otherwise: dependents set the training data by hand.
+    sample_weight_train_ = None
+    noise_variance_train_ = None
+    _fit_record = FitRecord()
 
     def __init__(
         self,
@@ -208,6 +222,7 @@ class TorchGPRegressor(
         target_transform=None,
         objective="lml",
         warm_start=False,
+        method="exact",
         device="auto",
         dtype="float64",
         n_jobs=None,
@@ -226,6 +241,7 @@ class TorchGPRegressor(
         self.target_transform = target_transform
         self.objective = objective
         self.warm_start = warm_start
+        self.method = method
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -270,138 +286,76 @@ class TorchGPRegressor(
             X, y, kind = self._validate_training_data(
                 X, y, multi_output=True, y_numeric=True
             )
-            self._check_alpha(len(y))
-            self._check_n_targets(y)
+            check_alpha(self.alpha, len(y))
+            check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
             merge = self.dtype == "float32" and self.objective != "loo"
             if merge and self._knows_copies(kernel, rows.X):
                 rows = rows.merged(as_numpy(self.alpha))
-            self._rows_kept, self._rows_given = rows.kept, rows.given
-            self._fit_targets(rows, kind)
+            rows = self._fit_targets(rows, kind, tuple(kernel.theta))
             copy = np.copy if self.copy_X_train else np.asarray
-            rows.X, rows.y = copy(rows.X), copy(rows.y)
-            self._set_rows(rows, kind)
+            self._set_rows(replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
             self.kernel_ = kernel
             n = len(rows.y)
             device = self._device_for(n)
             itemsize = torch.finfo(resolve_dtype(self.dtype)).bits // 8
             cure = "Fit fewer rows, or use dtype='float32' (half of it)."
             with memory_for(f"Fitting {n} rows", n * n * itemsize, device, cure):
-                self._fit_hyperparameters(device)
-                self._set_objective_values(self._factor(device, kind), device)
+                reached = self._optimise(self._stages, self.n_jobs, self._together)
+                evidence = self._condition(kind)
+                self._set_values(reached, evidence)
         return self
 
-    def _check_params(self):
-        super()._check_params()
-        check_mean(self.mean)
-        if not callable(self.objective) and self.objective not in CRITERIA:
+    def partial_fit(self, X, y, sample_weight=None, noise_variance=None):
+        """Condition on more rows at the hyperparameters found, without a new `fit`.
+
+        The Cholesky factor is extended, O(n^2 k) for k new rows to n old ones (where
+        `kernel_` or `alpha` have changed since, it is made anew). The result is that of
+        a fit to all rows with ``optimizer=None``, the scale of y (`normalize_y`) and a
+        trend regressor being those of the first fit. Before any fit this is `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of object
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+        sample_weight : array-like of shape (n_samples,), default=None
+        noise_variance : array-like of shape (n_samples,) or (n_samples, n_targets), \
+                default=None
+            Both as in `fit`; rows for which none was given have weight 1 and no known
+            noise.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            For bad data, or where `alpha` is an array. After any exception the
+            estimator is as it was before the call.
+        numpy.linalg.LinAlgError
+            As in `fit`.
+        """
+        if np.size(as_numpy(self.alpha)) > 1:
             raise ValueError(
-                f"The 'objective' parameter must be one of {sorted(CRITERIA)} or a "
-                f"callable. Got {self.objective!r} instead."
+                f"The 'alpha' parameter is an array of {np.size(as_numpy(self.alpha))} "
+                "values, which cannot grow with the rows: partial_fit allows a single "
+                "number only. Give the noise of each row as noise_variance, to fit and "
+                "to partial_fit."
             )
-        if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
-            raise ValueError(
-                f"The 'optimizer' parameter must be one of {list(OPTIMIZERS)}, a "
-                f"callable or None. Got {self.optimizer!r} instead."
-            )
-        if self.dtype == "mixed" and self.objective == "loo":
-            raise ValueError(
-                "The 'dtype' parameter is 'mixed', which goes with objective='lml' "
-                "only. Use dtype='float64' for objective='loo'."
-            )
-
-    def _knows_copies(self, kernel, X):
-        """Whether equal rows may be counted: numbers, and a kernel that tells noise."""
-        cpu = torch.device("cpu")
-        return is_table(X) and self._covariance(kernel, X[:1], cpu).tells_noise
-
-    def _set_rows(self, rows, kind):
-        """The training data in the caller's kind of array; `rows.y` is normalised."""
-        for name, value in (
-            ("X_train_", rows.X),
-            ("y_train_", rows.y),
-            ("sample_weight_train_", rows.weight),
-            ("noise_variance_train_", rows.noise_variance),
-        ):
-            setattr(self, name, kind(value))
-
-    def _check_n_targets(self, y):
-        n_targets_seen = y.shape[1] if y.ndim > 1 else 1
-        if self.n_targets is not None and n_targets_seen != self.n_targets:
-            raise ValueError(
-                "The number of targets seen in `y` is different from the parameter "
-                f"`n_targets`. Got {n_targets_seen} != {self.n_targets}."
-            )
-
-    def _check_alpha(self, n_samples):
-        alpha = np.asarray(as_numpy(self.alpha))
-        if alpha.ndim == 0:
-            return
-        if alpha.ndim > 1 or alpha.shape[0] not in (1, n_samples):
-            raise ValueError(
-                "alpha must be a scalar or an array with same number of entries as y. "
-                f"({'x'.join(map(str, alpha.shape))} != {n_samples})"
-            )
-        if not (np.isfinite(alpha).all() and (alpha >= 0).all()):
-            raise ValueError(
-                "The 'alpha' parameter must be finite and not negative in every entry. "
-                f"Got a minimum of {alpha.min()!r}; it is a variance."
-            )
-
-    def _factor(self, device, kind):
-        """L_, alpha_ and jitter_ at the final hyperparameters; returns the evidence."""
-        covariance, observations = self._data(device)
-        y, noise, jitter = observations.y, observations.noise, observations.jitter
-        helped = bool(np.all(np.asarray(as_numpy(noise)) > 0))
-        nugget = self._nugget(covariance, observations)[0]
-
-        def evaluate(K, y, noise, jitter):
-            return evidence(K, replace(observations, noise=noise), nugget)
-
-        try:
-            lml, posterior, self.jitter_, extra = fit_with_jitter(
-                lambda: covariance.gram()[0],
-                y,
-                noise,
-                jitter=jitter,
-                ladder=JITTER_LADDER[y.dtype] if helped else (),
-                evaluate=evaluate,
-            )
-        except NotPositiveDefiniteError as error:
-            raise NotPositiveDefiniteError(
-                f"The kernel, {self.kernel_}, is not returning a positive definite "
-                "matrix. Try gradually increasing the 'alpha' parameter of your "
-                "GaussianProcessRegressor estimator. Duplicated rows without noise, "
-                "length scales far above the spread of X, and dtype='float32' are the "
-                "usual causes."
-            ) from error
-        # A factor with jitter is not one to extend.
-        self._factored_at = None if extra > 0 else self._factor_key()
-        if extra > 0:
-            self._warn_of_jitter()
-        self._set_posterior(posterior, kind)
-        return lml
-
-    def _factor_key(self):
-        """What L_ depends on beyond the rows: equal keys, the same factor."""
-        alpha = tuple(np.ravel(as_numpy(self.alpha)))
-        return clone(self.kernel_), alpha, self.dtype
-
-    def _set_posterior(self, posterior, kind):
-        alpha = posterior.alpha
-        self.alpha_ = kind(alpha[:, 0] if self.y_train_.ndim == 1 else alpha)
-        self.L_ = kind(posterior.L.tril_())
-        self._set_trend(posterior.trend, kind)
-
-    def _warn_of_jitter(self):
-        warnings.warn(
-            f"The covariance was not positive definite: {self.jitter_:.3g} was "
-            f"added to its diagonal, beyond alpha={self.alpha}. Raise "
-            "'alpha' or add a WhiteKernel; duplicated rows or a length scale far above "
-            "the spread of X are the usual causes.",
-            JitterWarning,
-            stacklevel=4,
-        )
+        if not hasattr(self, "X_train_"):
+            return self.fit(X, y, sample_weight, noise_variance)
+        with self._all_or_nothing():
+            self._check_params()
+            new = self._new_rows(X, y, sample_weight, noise_variance)
+            kind = ArrayKind(self.X_train_)
+            rows = new.after(self._old_rows())
+            self._device_for(len(rows.y))
+            before = self._posterior()
+            self._fit_record = replace(self._fit_record, given=rows.given)
+            self._set_rows(rows, kind)
+            self._extend(before, kind)
+        return self
 
     def score(self, X, y, sample_weight=None):
         """Coefficient of determination R^2 of the predicted mean.
@@ -418,3 +372,274 @@ class TorchGPRegressor(
         """
         y_pred = as_numpy(self.predict(X))
         return r2_score(as_numpy(y), y_pred, sample_weight=as_numpy(sample_weight))
+
+    def loo_log_predictive_density(self, theta=None, eval_gradient=False):
+        """Sum of the log densities of the training targets, each left out in turn.
+
+        The objective "loo" (GPML 5.11): in the units of y_train_, each row predicted
+        from all others as in `loo_predict`; under weights, each copy of a row counts.
+        In float32 equal rows are one row with a weight, unless `objective` is "loo".
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_kernel_params,), default=None
+            Logarithms of the free hyperparameters. None: those of `kernel_`.
+        eval_gradient : bool, default=False
+            Whether the gradient with respect to theta is returned, too.
+
+        Returns
+        -------
+        value : numpy.float64
+            -inf where the covariance is not positive definite.
+        gradient : ndarray of shape (n_kernel_params,), optional
+
+        Raises
+        ------
+        ValueError
+            If theta has the wrong length.
+        """
+        check_is_fitted(self, "X_train_")
+        theta = self.kernel_.theta if theta is None else theta
+        model = self._model(OBJECTIVES["loo"])
+        return Objective(model)(self._checked_theta(theta), eval_gradient)
+
+    # --- which model this is ---------------------------------------------------------
+
+    def _model(self, method=None):
+        """The training rows as they are; by default with the conditioning method."""
+        device = self._device_for(self.X_train_.shape[0], fitted=True)
+        X, record = as_numpy(self.X_train_), self._fit_record
+        known = self.noise_variance_train_
+        scale = 1.0 if known is None else self._y_train_std
+        likelihood = observations(
+            FittedArrays(self, device)["y_train_"],
+            training_noise(self.alpha, record.kept, known, scale),
+            weight=self.sample_weight_train_,
+            columns=record.columns,
+            X=X,
+            given=record.given,
+        )
+        covariance = self._covariance(self.kernel_, X, device)
+        return Model(covariance, likelihood, method or conditioning_method())
+
+    def _targets(self):
+        """The map between y and the process."""
+        if self.target_transform is not None:
+            check_is_fitted(self, "X_train_")  # there is no transform to go back by yet
+        alpha = np.asarray(as_numpy(self.alpha), dtype=np.float64)
+        noise = alpha.item() if alpha.size == 1 else 0.0
+        if not hasattr(self, "X_train_"):
+            return Targets(noise=noise)
+        return Targets(
+            as_numpy(self._y_train_mean),
+            as_numpy(self._y_train_std),
+            getattr(self, "trend_estimator_", None),
+            self._fit_record.transform,
+            noise,
+        )
+
+    # --- fit, step by step -----------------------------------------------------------
+
+    def _check_params(self):
+        super()._check_params()
+        check_mean(self.mean)
+        check_method(self.method)
+        if not callable(self.objective) and self.objective not in OBJECTIVES:
+            raise ValueError(
+                f"The 'objective' parameter must be one of {sorted(OBJECTIVES)} or a "
+                f"callable. Got {self.objective!r} instead."
+            )
+        if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"The 'optimizer' parameter must be one of {list(OPTIMIZERS)}, a "
+                f"callable or None. Got {self.optimizer!r} instead."
+            )
+        if self.dtype == "mixed" and self.objective == "loo":
+            raise ValueError(
+                "The 'dtype' parameter is 'mixed', which goes with objective='lml' "
+                "only. Use dtype='float64' for objective='loo'."
+            )
+
+    def _starting_kernel(self):
+        """The kernel that `fit` starts from: a copy of its own, or of the last one."""
+        kernel = self._initial_kernel()
+        last = getattr(self, "kernel_", None)
+        warm = self.warm_start and last is not None and same_form(last, kernel)
+        # New values of the `kernel` parameter are where the user wants to start.
+        if warm and self._fit_record.theta_given == tuple(kernel.theta):
+            lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
+            kernel.theta = np.clip(last.theta, lower, upper)
+        return kernel
+
+    def _knows_copies(self, kernel, X):
+        """Whether equal rows may be counted: numbers, and a kernel that tells noise."""
+        cpu = torch.device("cpu")
+        return is_table(X) and self._covariance(kernel, X[:1], cpu).tells_noise
+
+    def _fit_targets(self, rows, kind, theta_given):
+        """Learn the map of the targets and begin a new record; rows of the process."""
+        for name in _OF_TARGETS:  # of an earlier fit with other parameters
+            vars(self).pop(name, None)
+        targets, process = Targets.fit(
+            rows,
+            mean=self.mean,
+            target_transform=self.target_transform,
+            normalize_y=self.normalize_y,
+        )
+        if targets.regressor is not None:
+            self.trend_estimator_ = targets.regressor
+        if self.target_transform is not None:
+            self.target_transform_ = targets.transform.transformer
+        self._y_train_mean, self._y_train_std = (
+            kind(targets.offset),
+            kind(targets.scale),
+        )
+        columns = trend_columns(self.mean, rows.X)
+        self._fit_record = FitRecord(
+            rows.kept, rows.given, columns, targets.transform, theta_given
+        )
+        return process
+
+    def _set_rows(self, rows, kind):
+        """The training data in the caller's kind of array; y of the process."""
+        for name, value in (
+            ("X_train_", rows.X),
+            ("y_train_", rows.y),
+            ("sample_weight_train_", rows.weight),
+            ("noise_variance_train_", rows.noise_variance),
+        ):
+            setattr(self, name, kind(value))
+
+    def _stages(self):
+        """What to maximise: in float32 or on few rows first, if so asked, then all."""
+        n, stages = self.X_train_.shape[0], []
+        if self._has_own_objective():
+            return [(n, self._objective(None))]
+        if self.dtype == "mixed":
+            stages.append(("float32", Objective(self._model(MIXED))))
+        if self.optimizer == "coarse-to-fine":
+            model = self._model(OBJECTIVES[self.objective])
+            for rows in growing_subsets(n):
+                stages.append((len(rows), Objective(model.rows(rows))))
+        return [*stages, (n, self._objective(self._training_model()))]
+
+    def _training_model(self):
+        """The model whose value is the objective."""
+        model = self._model(OBJECTIVES[self.objective])
+        # Leaving out a row with its copies is not leaving out one of equal rows.
+        return merged(model) if self.objective == "lml" else model
+
+    def _together(self):
+        """The evaluation of all starts as one batch, where that pays; else None."""
+        # An override need not bear several threads.
+        minimise = type(self)._constrained_optimization
+        if (
+            self.n_restarts_optimizer == 0
+            or minimise is not GPEstimator._constrained_optimization
+            or self.optimizer != "fmin_l_bfgs_b"
+            or self.dtype == "mixed"
+            or self.objective != "lml"
+            or self._has_own_objective()
+        ):
+            return None
+        return batch_of_starts(self._training_model(), self.X_train_.shape[0])
+
+    def _set_values(self, reached, evidence):
+        """objective_value_ and the evidence, from what optimisation reached, if any."""
+        is_lml = self.objective == "lml"
+        if reached is None:
+            reached = evidence
+            if not is_lml:
+                ((*_, objective),) = self._stages()[-1:]
+                reached = objective(self.kernel_.theta, False)
+        self.objective_value_ = np.float64(reached)
+        # Where it was maximised the value is the optimiser's, as in scikit-learn.
+        self.log_marginal_likelihood_value_ = np.float64(
+            reached if is_lml else evidence
+        )
+
+    def _condition(self, kind):
+        """L_, alpha_ and jitter_ at the final hyperparameters; returns the evidence."""
+        try:
+            found = self._model().infer()
+        except NotPositiveDefiniteError as error:
+            raise NotPositiveDefiniteError(
+                f"The kernel, {self.kernel_}, is not returning a positive definite "
+                "matrix. Try gradually increasing the 'alpha' parameter of your "
+                "GaussianProcessRegressor estimator. Duplicated rows without noise, "
+                "length scales far above the spread of X, and dtype='float32' are the "
+                "usual causes."
+            ) from error
+        self.jitter_ = found.jitter
+        if found.needed_help:
+            warn_of_jitter(self.jitter_, self.alpha)
+        # A factor with jitter is not one to extend.
+        key = None if found.needed_help else self._factor_key()
+        self._fit_record = replace(self._fit_record, factor_key=key)
+        self._keep(found.posterior(), kind)
+        return found.value
+
+    def _factor_key(self):
+        """What L_ depends on beyond the rows: equal keys, the same factor."""
+        alpha = tuple(np.ravel(as_numpy(self.alpha)))
+        return clone(self.kernel_), alpha, self.dtype
+
+    def _keep(self, posterior, kind):
+        """The posterior as fitted attributes."""
+        arrays = dict(posterior.arrays)
+        if self.y_train_.ndim == 1:
+            arrays["alpha_"] = arrays["alpha_"][:, 0]
+        store(self, arrays, kind)
+        if posterior.trend is not None:
+            beta = posterior.trend.beta.cpu().double().numpy()
+            coef, intercept = self._targets().trend(
+                *self._fit_record.columns.in_features(beta)
+            )
+            if not coef.size:
+                coef = np.zeros((len(intercept), getattr(self, "n_features_in_", 0)))
+            single = self.y_train_.ndim == 1
+            self.trend_coef_ = kind(coef[0] if single else coef)
+            self.trend_intercept_ = kind(intercept[0] if single else intercept)
+
+    # --- partial_fit, step by step ---------------------------------------------------
+
+    def _new_rows(self, X, y, sample_weight, noise_variance):
+        check_same_kind(X, self.X_train_, f"{type(self).__name__}.partial_fit()")
+        X, y = validate_data(
+            self,
+            as_numpy(X),
+            as_numpy(y),
+            reset=False,
+            multi_output=True,
+            y_numeric=True,
+            **self._input_rules(self.kernel),
+        )
+        if y.shape[1:] != self.y_train_.shape[1:]:
+            raise ValueError(
+                f"y has shape {y.shape}; after a fit to y of shape "
+                f"{tuple(self.y_train_.shape)} it must be of shape "
+                f"{(len(y), *self.y_train_.shape[1:])}."
+            )
+        rows = Rows.checked(X, y, sample_weight, noise_variance)
+        return self._targets().of(rows)
+
+    def _old_rows(self):
+        return Rows(
+            as_numpy(self.X_train_),
+            as_numpy(self.y_train_),
+            as_numpy(self.sample_weight_train_),
+            as_numpy(self.noise_variance_train_),
+            given=self._fit_record.given,
+        )
+
+    def _extend(self, before, kind):
+        """The posterior of all rows, from that of all but the new ones."""
+        try:
+            if self._fit_record.factor_key != self._factor_key():
+                raise NotPositiveDefiniteError("the old factor does not serve")
+            found = self._model().extend(before)
+            self._keep(found.posterior(), kind)
+            value = found.value
+        except NotPositiveDefiniteError:
+            value = self._condition(kind)
+        self.log_marginal_likelihood_value_ = np.float64(value)

@@ -1,21 +1,14 @@
 """The package's own errors and warnings."""
 
+import warnings
+
 from numpy.linalg import LinAlgError
 
 __all__ = [
-    "ConditioningError",
     "JitterWarning",
     "KernelFallbackWarning",
     "NotPositiveDefiniteError",
 ]
-
-
-class ConditioningError(LinAlgError):
-    """``dtype="mixed"`` refuses: the covariance is too ill-conditioned for float32.
-
-    Cures: ``dtype="float64"``, a larger ``alpha``, a ``WhiteKernel`` with a larger
-    lower bound of its noise.
-    """
 
 
 class NotPositiveDefiniteError(LinAlgError):
@@ -34,3 +27,15 @@ class JitterWarning(UserWarning):
 
 class KernelFallbackWarning(UserWarning):
     """A kernel without a torch function is evaluated by its own NumPy code."""
+
+
+def warn_of_jitter(added, alpha):
+    """Tell that the final factor needed more than the noise on its diagonal."""
+    warnings.warn(
+        f"The covariance was not positive definite: {added:.3g} was added to its "
+        f"diagonal, beyond alpha={alpha}. Raise 'alpha' or add a WhiteKernel; "
+        "duplicated rows or a length scale far above the spread of X are the usual "
+        "causes.",
+        JitterWarning,
+        stacklevel=4,
+    )

@@ -11,6 +11,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 from sklearn_torchgp import TorchGPClassifier
 from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference.sites.engine import factor
 from sklearn_torchgp._linalg.cholesky import symmetrize_
 
 REFERENCE = json.loads(
@@ -60,6 +61,13 @@ def settings():
         for setting in problem["settings"]:
             label = f"{name}-{setting['kernel']}-{setting['variance']:g}"
             yield label, problem, setting
+
+
+def latent(result, K, k):
+    """Mean, and variance taken away by the data, for cross-covariances k (m, n)."""
+    s = result.sites.precision.sqrt()
+    V = torch.linalg.solve_triangular(factor(K, s).tril(), (k * s).mT, upper=False)
+    return k @ result.alpha, V.square().sum(0)
 
 
 def check_gradient(inference, likelihood, kernel, X, *, rtol, **options):

@@ -41,6 +41,7 @@ def test_is_a_scikit_learn_classifier():
         "inference",
         "link",
         "class_weight",
+        "method",
         "device",
         "dtype",
     }

@@ -201,7 +201,7 @@ def test_record_of_every_start(data):
         assert set(record) == {
             "theta_start", "theta", "value", "n_iterations", "n_evaluations",
             "n_coarse_evaluations",
-            "converged", "message", "refusal", "seconds",
+            "n_failed_evaluations", "converged", "message", "seconds",
         }  # fmt: skip
         assert record.converged
         assert record.n_evaluations >= record.n_iterations > 0

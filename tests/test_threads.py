@@ -30,3 +30,15 @@ def test_overlapping_uses_restore_the_first_state():
         leave.set()
         thread.join()
         assert blas_threads() == before
+
+
+def test_inside_itself_it_leaves_the_limit_to_the_outer_one():
+    with threadpoolctl.threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        with one_blas_thread():
+            with one_blas_thread():
+                assert set(blas_threads()) <= {1}
+            assert set(blas_threads()) <= {1}
+        assert blas_threads() == before
+        with one_blas_thread():
+            assert set(blas_threads()) <= {1}

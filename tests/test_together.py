@@ -7,11 +7,12 @@ from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, WhiteKerne
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._covariance import Covariance
-from sklearn_torchgp._inference.exact import plain as exact
+from sklearn_torchgp._inference import Exact
 from sklearn_torchgp._inference.exact.batch import log_marginal_likelihoods
+from sklearn_torchgp._inference.exact.evidence import evidence
 from sklearn_torchgp._likelihoods.gaussian import Observations
+from sklearn_torchgp._model import together
 from sklearn_torchgp._model.together import run_together
-from sklearn_torchgp._regression import criteria as _criteria
 
 KERNEL = 1.0 * RBF([1.0, 1.0], (1e-2, 1e2)) + WhiteKernel(0.1, (1e-4, 1e1))
 
@@ -19,14 +20,14 @@ KERNEL = 1.0 * RBF([1.0, 1.0], (1e-2, 1e2)) + WhiteKernel(0.1, (1e-4, 1e1))
 @pytest.fixture
 def batched(monkeypatch):
     """As on a GPU; answers how many thetas each evaluation had."""
-    sizes, plain = [], _criteria._batch
+    sizes, plain = [], Exact.infer_all
 
-    def counted(covariance, observations, thetas):
+    def counted(method, covariance, observations, thetas):
         sizes.append(len(thetas))
-        return plain(covariance, observations, thetas)
+        return plain(method, covariance, observations, thetas)
 
-    monkeypatch.setitem(_criteria.BATCH_ROWS, "cpu", 512)
-    monkeypatch.setattr(_criteria, "_batch", counted)
+    monkeypatch.setitem(together.BATCH_ROWS, "cpu", 512)
+    monkeypatch.setattr(Exact, "infer_all", counted)
     return sizes
 
 
@@ -42,17 +43,17 @@ def data(n=60, targets=1):
 def test_batched_starts_equal_single_ones(kernel, targets, batched, monkeypatch):
     X, y = data(targets=targets)
     settings = {"n_restarts_optimizer": 4, "random_state": 0}
-    together = TorchGPRegressor(kernel, **settings).fit(X, y)
+    batch = TorchGPRegressor(kernel, **settings).fit(X, y)
     assert batched[0] == 5
     assert sorted(batched, reverse=True) == batched  # as starts converge they leave
-    monkeypatch.setitem(_criteria.BATCH_ROWS, "cpu", 0)
+    monkeypatch.setitem(together.BATCH_ROWS, "cpu", 0)
     single = TorchGPRegressor(kernel, **settings).fit(X, y)
-    np.testing.assert_allclose(together.kernel_.theta, single.kernel_.theta, atol=1e-4)
-    pairs = zip(together.optimizer_results_, single.optimizer_results_, strict=True)
+    np.testing.assert_allclose(batch.kernel_.theta, single.kernel_.theta, atol=1e-4)
+    pairs = zip(batch.optimizer_results_, single.optimizer_results_, strict=True)
     for one, other in pairs:
         np.testing.assert_array_equal(one.theta_start, other.theta_start)
         assert one.value == pytest.approx(other.value, rel=1e-6)
-    assert sum(batched) == sum(r.n_evaluations for r in together.optimizer_results_)
+    assert sum(batched) == sum(r.n_evaluations for r in batch.optimizer_results_)
 
 
 def test_what_is_not_plain_runs_one_after_the_other(batched):
@@ -78,9 +79,9 @@ def test_a_batch_equals_its_members(targets):
     assert values[1] == -np.inf
     assert not G[1].any()
     for b in (0, 2):
-        lml, one, _ = exact.log_marginal_likelihood(K[b].clone(), y, noise, 1e-3)
+        lml, one, _ = evidence(K[b].clone(), Observations(y, noise, 1e-3))
         assert values[b].item() == pytest.approx(lml, rel=1e-12)
-        np.testing.assert_allclose(G[b].tril(), one().tril(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(G[b].tril(), one()[0].tril(), rtol=1e-9, atol=1e-12)
 
 
 def test_members_leave_when_they_are_done():
@@ -142,11 +143,10 @@ def test_a_covariance_that_overflows_has_no_gradient(batched):
     X = torch.arange(1.0, 9.0)[:, None].double()
     covariance = Covariance(kernel, X.numpy(), dtype=torch.float32, device=X.device)
     observations = Observations(torch.ones(8, 1), 0.1)
-    ((value, gradient),) = _criteria._batch(
-        covariance, observations, [np.array([20.0])]
-    )
+    thetas = [{"kernel": np.array([20.0])}]
+    ((value, gradient),) = Exact().infer_all(covariance, observations, thetas)
     assert value == -np.inf
-    assert not gradient.any()
+    assert not gradient["kernel"].any()
 
 
 def test_an_overridden_minimiser_has_its_thread_to_itself(batched):

@@ -3,8 +3,7 @@
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.arrays import as_numpy
-from .._linalg.draws import joint_draws
+from .._linalg.draws import with_single_axis
 
 
 class LatentOutputs:
@@ -39,7 +38,7 @@ class LatentOutputs:
             )
         X, kind = self._rows(X, "latent_mean_and_variance")
         mean, variance = self.base_estimator_.latent_moments(X)
-        return kind(mean), kind(variance)
+        return kind(_without_axis(mean)), kind(_without_axis(variance))
 
     def predict_latent(self, X, return_std=False, return_cov=False):
         """The latent functions at X.
@@ -72,10 +71,12 @@ class LatentOutputs:
                 "At most one of return_std or return_cov can be requested."
             )
         X, kind = self._rows(X, "predict_latent")
-        if return_cov:
-            return tuple(kind(part) for part in self.base_estimator_.latent_joint(X))
-        mean, variance = self.base_estimator_.latent_moments(X)
-        return (kind(mean), kind(variance.sqrt())) if return_std else kind(mean)
+        spread = "cov" if return_cov else "var" if return_std else None
+        mean, second = self.base_estimator_.latent_moments(X, spread)
+        mean = kind(_without_axis(mean))
+        if spread is None:
+            return mean
+        return mean, kind(_without_axis(second.sqrt() if return_std else second))
 
     def sample_latent(self, X, n_samples=1, random_state=0):
         """Draw latent functions from the posterior and evaluate them at X.
@@ -96,11 +97,10 @@ class LatentOutputs:
         """
         rng = check_random_state(random_state)
         X, kind = self._rows(X, "sample_latent")
-        if self._is_softmax():
-            return kind(self.base_estimator_.sample_latent(X, n_samples, rng))
-        mean, cov = map(as_numpy, self.base_estimator_.latent_joint(X))
-        if mean.ndim == 1:
-            return kind(
-                joint_draws(mean[:, None], cov[..., None], n_samples, rng)[:, 0]
-            )
-        return kind(joint_draws(mean, cov, n_samples, rng))
+        draws = self.base_estimator_.sample_latent(X, n_samples, rng)
+        return kind(_without_axis(with_single_axis(draws)))
+
+
+def _without_axis(values):
+    """Without the last axis where there is one latent function."""
+    return values[..., 0] if values.shape[-1] == 1 else values

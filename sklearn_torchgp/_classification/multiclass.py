@@ -5,13 +5,14 @@ from itertools import combinations
 import numpy as np
 import torch
 from joblib import effective_n_jobs
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.gaussian_process.kernels import CompoundKernel
 from sklearn.utils.parallel import Parallel, delayed
 
-from .._covariance import Points
-from .._data.arrays import resolve_dtype
+from .._data.arrays import as_numpy
+from .._linalg.draws import joint_draws
 from .._model.base import wants_fitted_value
+from .latent_gp import LatentGP
 
 
 class BinaryProblems(BaseEstimator):
@@ -19,20 +20,20 @@ class BinaryProblems(BaseEstimator):
 
     Parameters
     ----------
-    estimator : BinaryGP
-        Cloned for each problem.
+    settings : Settings
+        Of each problem.
     n_jobs : int, default=None
         Processes; None means 1.
 
     Attributes
     ----------
-    estimators_ : list of BinaryGP
+    estimators_ : list of LatentGP
     classes_ : ndarray (n_classes,), codes
     kernel_ : CompoundKernel of the kernels of the problems
     """
 
-    def __init__(self, estimator, *, n_jobs=None):
-        self.estimator = estimator
+    def __init__(self, settings, *, n_jobs=None):
+        self.settings = settings
         self.n_jobs = n_jobs
 
     def fit(self, X, y, sample_weight=None):
@@ -41,9 +42,9 @@ class BinaryProblems(BaseEstimator):
         self.classes_ = np.unique(y)
         problems = self._problems(X, y, sample_weight)
         parallel = effective_n_jobs(self.n_jobs) > 1
-        points = None if parallel else self._shared_points(X, len(y))
+        points = None if parallel else self._shared_points(X)
         self.estimators_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit)(clone(self.estimator), *problem, points)
+            delayed(_fit)(LatentGP(self.settings), *problem, points)
             for problem in problems
         )
         self.log_marginal_likelihood_value_ = np.mean(
@@ -51,10 +52,8 @@ class BinaryProblems(BaseEstimator):
         )
         return self
 
-    def _shared_points(self, X, n):
-        estimator = self.estimator
-        device = estimator._device_for(n)
-        return Points(X, dtype=resolve_dtype(estimator.dtype), device=device)
+    def _shared_points(self, X):
+        return LatentGP(self.settings).points(X)
 
     @property
     def kernel_(self):
@@ -91,15 +90,16 @@ class BinaryProblems(BaseEstimator):
         whole = np.mean(gradients, axis=0) if shared else np.ravel(gradients)
         return np.mean(values), whole if shared else whole / n_problems
 
-    def latent_moments(self, X):
-        """Means and variances of the problems' latent values: (m, n_problems) each."""
-        moments = [e.latent_moments(X) for e in self.estimators_]
-        return tuple(torch.stack(m, dim=1) for m in zip(*moments, strict=True))
+    def latent_moments(self, X, spread="var"):
+        """Those of the independent problems, side by side; see `LatentGP`."""
+        moments = [e.latent_moments(X, spread) for e in self.estimators_]
+        means, spreads = zip(*moments, strict=True)
+        return torch.cat(means, dim=1), spread and torch.cat(spreads, dim=-1)
 
-    def latent_joint(self, X):
-        """Means (m, p) and covariances (m, m, p) of p independent problems."""
-        moments = [e.latent_joint(X) for e in self.estimators_]
-        return tuple(torch.stack(m, dim=-1) for m in zip(*moments, strict=True))
+    def sample_latent(self, X, n_samples, rng):
+        """Draws of the problems' latent functions at X: ndarray (m, q, n_samples)."""
+        moments = map(as_numpy, self.latent_moments(X, "cov"))
+        return joint_draws(*moments, n_samples, rng)
 
 
 class OneVsRest(BinaryProblems):
@@ -139,7 +139,7 @@ class OneVsOne(BinaryProblems):
             for first, second in combinations(self.classes_, 2)
         ]
 
-    def _shared_points(self, X, n):
+    def _shared_points(self, X):
         """None: every problem has rows of its own."""
         return None
 
@@ -161,7 +161,7 @@ class OneVsOne(BinaryProblems):
 
 
 def _fit(estimator, X, y, weight, points):
-    return estimator.fit(X, y, weight, points)
+    return estimator.fit(X, y, weight, points=points)
 
 
 def _normalised(log_proba):
@@ -192,7 +192,7 @@ def couple(r, n_classes):
         R[:, i, j], R[:, j, i] = 1 - second, second
     system = r[0].new_zeros(m, C + 1, C + 1)
     system[:, :C, :C] = -R * R.mT
-    system[:, range(C), range(C)] = R.square().sum(dim=1)
+    system.diagonal(dim1=1, dim2=2)[:, :C] = R.square().sum(dim=1)
     system[:, :C, C] = system[:, C, :C] = 1
     target = r[0].new_zeros(m, C + 1)
     target[:, C] = 1

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.gaussian_process import kernels
 
-from .._linalg.memory import row_blocks
+from .._linalg.memory import row_blocks, size_on
 from . import nonstationary, stationary  # noqa: F401 (they fill the table)
 from .fallback import Fallback
 from .few import few_rows
@@ -23,7 +23,8 @@ KEPT = 2500
 
 # Rows of a block, memory permitting: with more of them a block reaches further above
 # the diagonal, with fewer the calls cost more than the numbers (CPU; n = 1000).
-BLOCK_ROWS = {"cpu": 192, "cuda": 4096}
+# Accelerators: not measured.
+BLOCK_ROWS = {"cpu": 192, "accelerator": 4096}
 
 _OPERATORS = {kernels.Sum: Sum, kernels.Product: Product}
 
@@ -66,6 +67,12 @@ class Covariance:
     def tells_noise(self):
         """Whether `nugget` is all the noise there is: NumPy kernels do not say."""
         return self._tree.blockwise
+
+    def rows(self, index):
+        """The covariance on some of its own rows, in the order of `index`."""
+        X = self.points.objects
+        table = isinstance(X, np.ndarray)
+        return self._rebound(X[np.asarray(index)] if table else [X[i] for i in index])
 
     def gram(self, theta=None, out=None):
         """K(X, X) with its noise, and its pullback.
@@ -220,7 +227,8 @@ class Covariance:
         points = self.points
         if not self._tree.blockwise:
             return [slice(0, points.n)]
-        bytes_per_row, most = points.n * points.itemsize, BLOCK_ROWS[points.device.type]
+        bytes_per_row = points.n * points.itemsize
+        most = size_on(points.device, BLOCK_ROWS)
         return row_blocks(points.n, bytes_per_row, points.device, at_most=most)
 
     def _filled(self, value, *shape):
@@ -235,13 +243,17 @@ class Covariance:
         if not grads:
             return gradient
         places, scales, terms = zip(*grads, strict=True)
-        if self.points.device.type == "cpu":
+        device, dtype = self.points.device, self.points.dtype
+        if device.type == "cpu":
             terms = [np.asarray(term) for term in terms]
         else:
-            terms = [torch.as_tensor(t, device=self.points.device) for t in terms]
+            terms = [  # a user's pullback may answer in NumPy or in numbers
+                t if torch.is_tensor(t) else torch.from_numpy(np.array(t, float))
+                for t in terms
+            ]
             sizes = [term.numel() for term in terms]
-            together = torch.cat([term.reshape(-1) for term in terms])
-            terms = together.cpu().numpy()
+            flat = [term.reshape(-1).to(device, dtype) for term in terms]
+            terms = torch.cat(flat).cpu().numpy()
             terms = np.split(terms, np.cumsum(sizes)[:-1])
         for place, scale, term in zip(places, scales, terms, strict=True):
             gradient[place] += scale * term

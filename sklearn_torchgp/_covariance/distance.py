@@ -23,7 +23,8 @@ class Separation:
 
     def __init__(self, X, Z, *, kept=False):
         self.X, self.Z = X, Z
-        self._kept = kept and _squares_in_range(X) and _squares_in_range(Z)
+        rows = [X] if Z is X else [X, Z]
+        self._kept = kept and all(_squares_in_range(one) for one in rows)
 
     def distance(self, length_scale):
         if self._kept and not isinstance(length_scale, torch.Tensor):
@@ -72,7 +73,7 @@ def weighted_squares(M, X, Z):
     if d == 1:
         return (M * (X - Z.mT).square_()).sum().reshape(1)
     X2, Z2 = X.square(), Z.square()
-    if max(X2.sum(1).max(), Z2.sum(1).max()) > EXPANSION_LIMIT:
+    if torch.maximum(X2.sum(1).max(), Z2.sum(1).max()).item() > EXPANSION_LIMIT:
         differences = ((X[:, k, None] - Z[:, k]).square_() for k in range(d))
         return torch.stack([(M * square).sum() for square in differences])
     return M.sum(1) @ X2 + M.sum(0) @ Z2 - 2 * (X * (M @ Z)).sum(0)

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from sklearn import get_config
 
+from .._linalg.precision import has_float64
+
 # Of all tensors but one: in "mixed" the optimisation's factor is float32.
 DTYPES = {
     "float64": torch.float64,
@@ -13,10 +15,10 @@ DTYPES = {
     "mixed": torch.float64,
 }
 
-# Rows above which device="auto" takes the GPU. Not measured yet (no GPU at hand when
-# this was written): below about a thousand rows the launch of a kernel costs more than
-# its arithmetic on every machine reported in public threads.
-CUDA_FROM_ROWS = 1000
+# Rows above which device="auto" takes the accelerator. Not measured yet (none at hand
+# when this was written): below about a thousand rows the launch of a kernel costs more
+# than its arithmetic on every machine reported in public threads.
+ACCELERATOR_FROM_ROWS = 1000
 
 
 def resolve_dtype(dtype):
@@ -34,23 +36,19 @@ def float_dtype(X):
     return torch.float32 if X.dtype == np.float32 else torch.float64
 
 
-def resolve_device(device, n_rows, *, fitted=False):
+def resolve_device(device, n_rows, *, dtype="float64", fitted=False):
     """The torch device that the `device` parameter means for n_rows rows.
 
-    A fitted model that names a GPU and is opened on a machine without one
+    A fitted model that names an accelerator and is opened on a machine without it
     predicts on the CPU, with a warning.
     """
     if isinstance(device, str) and device == "auto":
-        use_cuda = torch.cuda.is_available() and n_rows >= CUDA_FROM_ROWS
-        return _numbered(torch.device("cuda" if use_cuda else "cpu"))
-    try:
-        resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<index>' or "
-            f"a torch.device. Got {device!r} instead."
-        ) from error
-    if resolved.type == "cuda" and not _cuda_has(resolved.index):
+        return _automatic(n_rows, dtype)
+    wanted = _parsed(device)
+    if wanted.type == "cpu":
+        return wanted
+    kind, count = accelerators()
+    if wanted.type != kind or (wanted.index or 0) >= count:
         if fitted:
             warnings.warn(
                 f"The model names device={device!r}, which this machine does not "
@@ -59,28 +57,60 @@ def resolve_device(device, n_rows, *, fitted=False):
                 stacklevel=3,
             )
             return torch.device("cpu")
+        has = f"{count} usable device(s) of type {kind!r}" if count else "none"
         raise ValueError(
-            f"The 'device' parameter is {device!r}, but this machine has "
-            f"{torch.cuda.device_count()} usable CUDA device(s). Use device='auto' "
-            "(the GPU where there is one) or device='cpu'."
+            f"The 'device' parameter is {device!r}, but of accelerators that torch can "
+            f"use this machine has {has}. Use device='auto' (the accelerator where "
+            "there is one) or device='cpu'."
         )
-    if resolved.type not in ("cpu", "cuda"):
+    if not _serves(kind, dtype):
         raise ValueError(
-            "The 'device' parameter must be 'auto', 'cpu', 'cuda', 'cuda:<index>' or "
-            f"a torch.device of these types. Got {device!r} instead."
+            f"The 'dtype' parameter is {dtype!r}, but numbers on device={device!r} are "
+            "float32 at most. Use dtype='float32' there, or device='cpu'."
         )
-    return _numbered(resolved)
+    return _numbered(wanted)
+
+
+def accelerators():
+    """Type and number of the accelerators that torch can use: ("cuda", 2), (None, 0).
+
+    ROCm's are of type "cuda", too.
+    """
+    if not hasattr(torch, "accelerator"):  # before torch 2.6
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        return ("cuda", count) if count else (None, 0)
+    if not torch.accelerator.is_available():
+        return None, 0
+    kind = torch.accelerator.current_accelerator().type
+    return kind, torch.accelerator.device_count()
+
+
+def _automatic(n_rows, dtype):
+    if n_rows >= ACCELERATOR_FROM_ROWS:
+        kind, count = accelerators()
+        if count and _serves(kind, dtype):
+            return _numbered(torch.device(kind))
+    return torch.device("cpu")
+
+
+def _parsed(device):
+    try:
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            "The 'device' parameter must be 'auto', 'cpu', the type of an accelerator "
+            "that torch knows ('cuda', 'xpu', 'mps'), also with its number "
+            f"('cuda:1'), or a torch.device. Got {device!r} instead."
+        ) from error
+
+
+def _serves(kind, dtype):
+    return dtype == "float32" or has_float64(kind)
 
 
 def _numbered(device):
     """With its index: tensors name it, and other threads have another current GPU."""
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", torch.cuda.current_device())
-    return device
-
-
-def _cuda_has(index):
-    return torch.cuda.is_available() and (index or 0) < torch.cuda.device_count()
+    return torch.empty(0, device=device).device
 
 
 def is_foreign(array):

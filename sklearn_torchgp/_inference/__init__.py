@@ -1,14 +1,25 @@
-"""Inference methods: covariance matrix and data in, evidence and posterior out.
+"""Inference methods: `contract` is the page to read first.
 
-A method returns the log marginal likelihood, its derivative with respect to the
-covariance matrix (a symmetric G, lower triangle valid, on which the caller applies
-``covariance.pullback``), and a posterior. It knows neither kernels nor estimators.
+A method knows neither kernels nor likelihoods nor estimators: it is handed them.
 """
 
+from .exact.leave_one_out import loo_log_density
+from .exact.method import Exact
+from .exact.mixed import evidence as mixed_evidence
+from .prior import Prior
 from .sites.ep import ep
 from .sites.laplace import laplace
+from .sites.method import SiteMethod, SoftmaxLaplace
 from .sites.vi import vi
 
 METHODS = {"laplace": laplace, "ep": ep, "vi": vi}
 
-__all__ = ["METHODS", "ep", "laplace", "vi"]
+__all__ = [
+    "METHODS",
+    "Exact",
+    "Prior",
+    "SiteMethod",
+    "SoftmaxLaplace",
+    "loo_log_density",
+    "mixed_evidence",
+]

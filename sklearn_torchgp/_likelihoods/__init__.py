@@ -1,15 +1,17 @@
-"""Likelihoods p(y | f): elementwise, on torch tensors, bound to labels and weights.
+"""Likelihoods p(y | f) on torch tensors, bound to labels and weights: both sides.
 
-A likelihood answers three questions, one for each inference method:
+Fitting, a likelihood answers three questions, one for each approximation:
 
 ``derivatives``   log p and its derivatives in f (Laplace);
 ``tilted``        log normaliser and moments of N(f | m, v) p(y | f) (EP);
 ``expectations``  E log p and its derivatives under N(f | m, v) (VI).
 
-It knows neither kernels nor inference methods.
+`Likelihood` answers them from log p alone. Predicting, ``log_proba`` turns moments of f
+into those of what is observed. A likelihood knows neither kernels nor methods.
 """
 
 from .bernoulli import Bernoulli, class_log_probabilities
+from .likelihood import Likelihood
 from .links import LINKS
 from .softmax import Softmax
 from .softmax_average import softmax_average
@@ -17,6 +19,7 @@ from .softmax_average import softmax_average
 __all__ = [
     "LINKS",
     "Bernoulli",
+    "Likelihood",
     "Softmax",
     "class_log_probabilities",
     "softmax_average",

@@ -4,14 +4,14 @@ import math
 
 import torch
 
+from .likelihood import Likelihood
 from .links import LINKS
-from .quadrature import gaussian_nodes, standard_deviation
 from .tilted import Tilted, log_average, tilted
 
 BELOW_LOG_HALF = math.nextafter(math.log(0.5), -1.0)
 
 
-class Bernoulli:
+class Bernoulli(Likelihood):
     """The likelihood of n labels, each raised to its weight.
 
     Parameters
@@ -32,18 +32,28 @@ class Bernoulli:
 
     def __init__(self, link, y, weight=None):
         self.link, self.y, self.weight = LINKS[link], y, weight
-        self.copies = self.power = None
+        self.bends, self.power = self.link.bends, None
         if weight is not None:
             self.copies = weight.clamp(min=1)
             if (weight < 1).any():
                 self.power = weight.clamp(max=1)
 
+    def probability(self, f):
+        """p(y = 1 | f), for every entry."""
+        return self.link.log_p(f).exp()
+
+    def log_proba(self, mean, variance):
+        """Log probabilities (m, 2) of both classes, for moments (m, 1) of f."""
+        return class_log_probabilities(
+            self.link, mean[:, 0], variance[:, 0].clamp(min=0)
+        )
+
     def log_p(self, f):
-        """weight * log p(y | f), for every entry (n,)."""
+        """weight * log p(y | f), for every entry of f (..., n)."""
         return self._weighted(self.link.log_p(self.y * f))
 
     def derivatives(self, f):
-        """First, second and third derivative of `log_p` in f: three tensors (n,)."""
+        """First, second and third derivative of `log_p` in f: three tensors."""
         d1, d2, d3 = self.link.derivatives(self.y * f)
         odd = self._weighted(self.y)
         return odd * d1, self._weighted(d2), odd * d3
@@ -52,19 +62,6 @@ class Bernoulli:
         """Moments of N(f | m, v) p(y | f) for one of the copies."""
         log_z, slope, bend, shrinkage = tilted(self.link, self.y * m, v, self.power)
         return Tilted(log_z, self.y * slope, bend, shrinkage)
-
-    def expectations(self, m, v):
-        """E log p, E d log p / df, E d2 log p / df2 under N(f | m, v), weighted."""
-        m = self.y * m
-        sd = standard_deviation(v)
-        f, w = gaussian_nodes(m, sd, self.link.bends)
-        d1, d2, _ = self.link.derivatives(f)
-        values = [(w * x).sum(dim=1) for x in (self.link.log_p(f), d1, d2)]
-        return (
-            self._weighted(values[0]),
-            self._weighted(self.y) * values[1],
-            self._weighted(values[2]),
-        )
 
     def _weighted(self, x):
         return x if self.weight is None else self.weight * x
@@ -76,7 +73,7 @@ def class_log_probabilities(link, m, v):
     The less likely class is integrated and the other is its complement, so the two
     sum to 1 and the order of the probabilities is the sign of m.
     """
-    link = LINKS[link]
+    link = LINKS.get(link, link)
     rare = log_average(link, -m.abs(), v)
     # Never a tie, by round-off or at m = 0, where the first class wins: argmax, the
     # sign of m and comparison with 1/2 say the same.

@@ -16,29 +16,61 @@ object; inference does not tell them apart.
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
 from ..exceptions import NotPositiveDefiniteError
 
 
-@dataclass(frozen=True)
-class Basis:
-    """The trend's columns at the training rows.
+def rounding_jitter(n, dtype):
+    """By what fraction every diagonal entry of K is enlarged.
 
-    Attributes
+    Round-off moves the eigenvalues by about eps |K|, and |K| is n times the diagonal
+    where all rows are alike. float64 leaves that to the caller's noise; in float32 a
+    smooth kernel has no factor without it.
+    """
+    return torch.finfo(dtype).eps * (n + 50) if dtype == torch.float32 else 0.0
+
+
+class Basis:
+    """The columns of a linear trend, at the training rows and elsewhere.
+
+    Parameters
     ----------
-    H : tensor (n, p)
-        In whatever scaling is good for round-off.
-    log_scale : float
-        log |det T| for H = H_given T: the evidence is told in the units of H_given.
+    columns : callable X -> ndarray (m, p)
+        In whatever scaling is good for round-off. Its `log_scale` is log |det T| for
+        H = H_given T: the evidence is told in the units of H_given. ``slopes(d)`` are
+        their derivatives in x, (p, d).
+    X : ndarray (n, d), or list of n objects
+        The training rows.
+    like : tensor
+        Of the dtype and on the device that H is to have.
     """
 
-    H: torch.Tensor
-    log_scale: float = 0.0
+    def __init__(self, columns, X, like):
+        self.columns, self.X, self.like = columns, X, like
+
+    @cached_property
+    def H(self):
+        """The columns at the training rows: tensor (n, p)."""
+        return self.at(self.X)
+
+    @property
+    def log_scale(self):
+        return self.columns.log_scale
+
+    def at(self, X):
+        """The columns at rows X: tensor (m, p)."""
+        return torch.from_numpy(self.columns(X)).to(self.like)
+
+    def slopes(self, n_features):
+        return self.columns.slopes(n_features)
 
     def __getitem__(self, rows):
-        return Basis(self.H[rows], self.log_scale)
+        part = Basis(self.columns, None, self.like)
+        part.H = self.H[rows]
+        return part
 
 
 @dataclass(frozen=True)
@@ -57,6 +89,9 @@ class Observations:
         Positive; None means 1.
     basis : Basis, default=None
         Columns of the trend; None means no trend.
+    given : (tensor (m,) of int, tensor (m,)), default=None
+        Where these rows were merged from m others: which row each of them is now, and
+        its weight.
     """
 
     y: torch.Tensor
@@ -64,6 +99,14 @@ class Observations:
     jitter: float = 0.0
     weight: torch.Tensor | None = None
     basis: Basis | None = None
+    given: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @property
+    def has_noise(self):
+        """Whether every observation has some noise beyond the nugget."""
+        if isinstance(self.noise, torch.Tensor):
+            return bool((self.noise > 0).all())
+        return self.noise > 0
 
     @property
     def shared(self):
@@ -90,6 +133,10 @@ class Observations:
         )
         y = self.y[rows]
         return Observations(y, noise, self.jitter, weight=weight, basis=basis)
+
+    def rows(self, index):
+        """The observations of the rows with these numbers, in their order."""
+        return self[torch.as_tensor(index, device=self.y.device)]
 
     def cover_(self, K, nugget=0.0):
         """Write the noise of the rows on the diagonal of K, which holds the nugget."""

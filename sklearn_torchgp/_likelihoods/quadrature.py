@@ -47,7 +47,8 @@ def piecewise_nodes(low, high, breaks):
     edges = torch.stack([low, *inner, high], dim=1)
     half = edges.diff(dim=1) / 2
     used = (half > 0).any(dim=0)
-    used[-1] |= not used.any()
+    used[-1] |= ~used.any()
+    used = used.nonzero()[:, 0]
     half = half[:, used]
     middle = edges[:, :-1][:, used] + half
     x, w = _legendre(half.dtype, half.device)

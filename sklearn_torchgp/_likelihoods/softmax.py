@@ -2,6 +2,11 @@
 
 import torch
 
+from .softmax_average import softmax_average
+
+# Rows that are averaged at a time: each takes some 4096 points for each class.
+BLOCK_ROWS = 64
+
 
 class Softmax:
     """The likelihood of n labels of C classes, each raised to its weight.
@@ -14,9 +19,16 @@ class Softmax:
         Positive. None means 1.
     """
 
+    spread = "latent"  # of f, that `log_proba` needs
+
     def __init__(self, y, weight=None):
         self.y = y
         self.weight = torch.ones_like(y[0]) if weight is None else weight
+
+    def log_proba(self, mean, cov):
+        """Log probabilities (m, C), for moments (m, C) and (m, C, C) of f."""
+        blocks = zip(mean.split(BLOCK_ROWS), cov.split(BLOCK_ROWS), strict=True)
+        return torch.cat([softmax_average(m, S) for m, S in blocks]).log()
 
     def log_p(self, f):
         """weight * log p(y | f): (n,) for f (C, n)."""

@@ -3,7 +3,7 @@
 What stands above the diagonal is never looked at, but for the zeros that `own_gram_`
 asks for. Nearly all flops (n^3 / 3 for the factor, 2 n^3 / 3 for the inverse) are
 products of a large view of the one n x n buffer with a panel; the same code runs on CPU
-and CUDA.
+and GPU.
 """
 
 import math
@@ -12,12 +12,13 @@ import torch
 
 from ..exceptions import NotPositiveDefiniteError
 from . import lapack
+from .memory import size_on
 
 # Columns of a panel, and of one where the matrix is LARGE. CPU (2 cores, AVX-512, MKL):
 # a product with 96 or 192 columns ran at 112 to 125 GFLOP/s, with 64 at 60, with 128 at
 # 66 to 83. Every panel's product reads the matrix anew: beyond the caches wide panels
-# are better, below they cost more outside the products. CUDA: not measured.
-PANEL = {"cpu": (96, 192), "cuda": (1024, 1024)}
+# are better, below they cost more outside the products. Accelerators: not measured.
+PANEL = {"cpu": (96, 192), "accelerator": (1024, 1024)}
 LARGE = 3000
 
 
@@ -37,14 +38,25 @@ def cholesky_(A):
     NotPositiveDefiniteError
         If a pivot is not positive (or not a number). A is then spoilt.
     """
-    if _is_small(A):
-        return _small_factor_(A)
+    if lapack.serves(A):
+        return _factor_by_lapack_(A)
+    infos = []
     for J in _panels_of(A):
         start, stop = J.start, J.stop
-        A[start:, J].addmm_(A[start:, :start], A[J, :start].mT, alpha=-1)
-        block, below = _small_factor_(A[J, J].clone()), A[stop:, J]
+        if start:
+            A[start:, J].addmm_(A[start:, :start], A[J, :start].mT, alpha=-1)
+        if A.device.type == "cpu":
+            block = _factor_by_lapack_(_copy(A[J, J]))
+        else:
+            block, info = torch.linalg.cholesky_ex(A[J, J])
+            infos.append(info)
         A[J, J] = block
-        below.copy_(solve_lower(block, below.mT).mT)
+        if stop < len(A):
+            below = A[stop:, J]
+            below.copy_(solve_lower(block, below.mT).mT)
+    if infos:  # asked once, at the end: the host waits for the answer
+        trace = A.diagonal().sum()
+        _check(torch.where(torch.stack(infos).any(), math.nan, trace).item())
     return A
 
 
@@ -66,15 +78,17 @@ def invert_lower_(L):
     From the last panel J to the first, with + for the rows below J, of W L = I:
     WJJ = LJJ^-1 and W+J = -W++ L+J WJJ (stable: Du Croz and Higham 1992).
     """
-    if _is_small(L):
-        return _small_inverse_(L)
+    if lapack.serves(L):
+        return lapack.invert_lower_(L).tril_()
     L.tril_()
     for J in reversed(_panels_of(L)):
-        W, below = _small_inverse_(L[J, J].clone()), L[J.stop :, J]
-        X = below @ W
+        W = _inverse_of_block(L[J, J])
+        below, corner = L[J.stop :, J], L[J.stop :, J.stop :]
+        if J.stop < len(L):
+            X = below @ W
         # In blocks of rows, which leave out most zeros of the triangle W++.
-        for rows in panels(len(X), 2 * _width(L)):
-            here = L[J.stop :, J.stop :][rows, : rows.stop]
+        for rows in panels(len(below), 2 * _width(L)):
+            here = corner[rows, : rows.stop]
             below[rows].addmm_(here, X[: rows.stop], beta=0, alpha=-1)
         L[J, J] = W
     return L
@@ -120,12 +134,8 @@ def symmetrize_(A):
     return A
 
 
-def _is_small(A):
-    return lapack.serves(A) or A.shape[0] <= _width(A)
-
-
 def _width(A):
-    return PANEL[A.device.type][A.shape[0] > LARGE]
+    return size_on(A.device, PANEL)[A.shape[0] > LARGE]
 
 
 def _panels_of(A):
@@ -136,22 +146,27 @@ def _panels_of(A):
     return [slice(0, short), *rest] if short else rest
 
 
-def _small_factor_(A):
-    if lapack.serves(A):
-        info = lapack.factor_(A)
-    else:
-        L, info = torch.linalg.cholesky_ex(A)
-        info, _ = info.item(), A.copy_(L)
-    # On CPU a failed factor holds garbage and on CUDA NaN: only `info` tells. NaN and
-    # inf in A pass LAPACK unnoticed and then show in a pivot.
-    if info or not math.isfinite(A.diagonal().sum().item()):
-        raise NotPositiveDefiniteError("a pivot of the Cholesky factor is not positive")
+def _copy(block):
+    """A block's copy that LAPACK can overwrite."""
+    return block.clone(memory_format=torch.contiguous_format)
+
+
+def _factor_by_lapack_(A):
+    info = lapack.factor_(A)
+    _check(math.nan if info else A.diagonal().sum().item())
     return A
 
 
-def _small_inverse_(L):
-    """L^-1, zero above the diagonal."""
-    if lapack.serves(L):
-        return lapack.invert_lower_(L).tril_()
-    identity = torch.eye(L.shape[0], dtype=L.dtype, device=L.device)
-    return L.copy_(solve_lower(L, identity))
+def _check(trace):
+    """Raise where the trace of a factor, NaN for one that failed, is not finite."""
+    # On CPU a failed factor holds garbage and on GPUs NaN: only `info` tells. NaN and
+    # inf in A pass LAPACK unnoticed and then show in a pivot.
+    if not math.isfinite(trace):
+        raise NotPositiveDefiniteError("a pivot of the Cholesky factor is not positive")
+
+
+def _inverse_of_block(L):
+    """L^-1 of a panel's diagonal block, zero above the diagonal."""
+    if L.device.type == "cpu":
+        return lapack.invert_lower_(_copy(L)).tril_()
+    return solve_lower(L, torch.eye(len(L), dtype=L.dtype, device=L.device))

@@ -28,3 +28,8 @@ def joint_draws(mean, cov, n_draws, rng):
         z = rng.standard_normal((n_draws, len(m)))
         draws.append((m + (z * np.sqrt(s)) @ Vt).T)
     return np.stack(draws, axis=1)
+
+
+def with_single_axis(draws):
+    """Draws (m, t, s) with a last axis of length 1, and without t where it is 1."""
+    return (draws[:, 0] if draws.shape[1] == 1 else draws)[..., None]

@@ -1,13 +1,39 @@
-"""Blocks of rows that fit the caches, and words for memory that was not had."""
+"""Memory that is used again, blocks of rows, and words for memory that was not had."""
 
 from contextlib import contextmanager
 
 import torch
 
-# Bytes that one block of rows may take, CPU and CUDA. On a 2-core CPU blocks of
-# 1 to 8 MiB (cache-sized) gave the fastest elementwise passes; half a dozen of them
-# stand beside the one n x n matrix of a likelihood with its gradient.
-BLOCK_BYTES = {"cpu": 2 * 2**20, "cuda": 256 * 2**20}
+# Bytes that one block of rows may take. CPU: blocks of 1 to 8 MiB (cache-sized) gave
+# the fastest elementwise passes on 2 cores; half a dozen of them stand beside the one
+# n x n matrix of a likelihood with its gradient. Accelerators: not measured.
+BLOCK_BYTES = {"cpu": 2 * 2**20, "accelerator": 256 * 2**20}
+
+
+def size_on(device, sizes):
+    """Which of sizes, {"cpu": size, "accelerator": size}, is meant for a device."""
+    return sizes["cpu" if device.type == "cpu" else "accelerator"]
+
+
+class Workspace:
+    """Buffers by name, the same memory at every evaluation.
+
+    Parameters
+    ----------
+    dtype : torch.dtype
+    device : torch.device
+    """
+
+    def __init__(self, dtype, device):
+        self._options = {"dtype": dtype, "device": device}
+        self._buffers = {}
+
+    def buffer(self, name, *shape):
+        """The tensor of this name, with what is in it; made anew for a new shape."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers[name] = torch.empty(shape, **self._options)
+        return buffer
 
 
 @contextmanager
@@ -17,7 +43,8 @@ def memory_for(what, n_bytes, device, cure):
         yield
     except (MemoryError, RuntimeError) as error:
         known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
-        if not (known or "can't allocate memory" in str(error)):
+        words = "can't allocate memory", "out of memory"  # the CPU's, and MPS's
+        if not (known or any(phrase in str(error) for phrase in words)):
             raise
         raise MemoryError(
             f"{what} needs at least {n_bytes / 2**30:.3g} GiB on {device}, which could "
@@ -30,6 +57,6 @@ def row_blocks(n_rows, bytes_per_row, device, at_least=64, at_most=None):
 
     Blocks of `at_least` rows may exceed it.
     """
-    size = max(at_least, BLOCK_BYTES[device.type] // max(1, bytes_per_row))
+    size = max(at_least, size_on(device, BLOCK_BYTES) // max(1, bytes_per_row))
     size = min(size, at_most or size)
     return [slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size)]

@@ -1,4 +1,4 @@
-"""The shell that our estimators share: arrays in, arrays out, theta optimised."""
+"""What our estimators share: arrays in, arrays out, theta found and kept."""
 
 from contextlib import contextmanager
 
@@ -14,10 +14,12 @@ from .._data.arrays import (
     ArrayKind,
     as_numpy,
     check_same_kind,
-    own_or_copy,
+    float_dtype,
     resolve_device,
     resolve_dtype,
 )
+from .._inference import Prior
+from .objective import Objective, UserObjective
 from .optimize import (
     OPTIMIZERS,
     best,
@@ -27,6 +29,7 @@ from .optimize import (
     warn_at_bounds,
     warn_unless_converged,
 )
+from .state import FittedArrays, without_device_copies
 
 
 def wants_fitted_value(theta, eval_gradient):
@@ -40,9 +43,12 @@ class GPEstimator:
     """Mixin before a scikit-learn Gaussian-process estimator.
 
     Fitted attributes are the live state: each method reads them anew, so that
-    assigning one (`kernel_`, `X_train_`, ...) takes effect at once. What is kept on
-    a GPU beside them is keyed by the identity of the array it was made from.
+    assigning one (`kernel_`, `X_train_`, ...) takes effect at once. Methods that say
+    things about new rows need no more of an estimator than `_validate_rows`, `_model`,
+    `_posterior`, `_targets` (of a regressor) and `_shown`.
     """
+
+    objective = "lml"
 
     def _check_params(self):
         if not get_config()["skip_parameter_validation"]:
@@ -94,39 +100,60 @@ class GPEstimator:
         return ConstantKernel(1.0, **amplitude) * RBF(1.0, **scale)
 
     def _device_for(self, n_rows, *, fitted=False):
-        return resolve_device(self.device, n_rows, fitted=fitted)
+        return resolve_device(self.device, n_rows, dtype=self.dtype, fitted=fitted)
 
     def _covariance(self, kernel, X, device):
         X = as_numpy(X)
         return Covariance(kernel, X, dtype=resolve_dtype(self.dtype), device=device)
 
-    def _tensor(self, name, device):
-        """The fitted attribute `name` as a tensor of the working dtype on device.
+    def _posterior(self):
+        """What the data say of the latent function; before `fit`, the prior."""
+        if not hasattr(self, "X_train_"):
+            return Prior(self._prior_covariance, getattr(self, "n_targets", None) or 1)
+        model = self._model()
+        device = model.covariance.points.device
+        return model.posterior(FittedArrays(self, device))
 
-        On the CPU this is the attribute's own memory. A copy on a GPU is kept, and
-        used again only while the attribute is the very object it was made from.
+    def _prior_covariance(self, X):
+        kernel = self._initial_kernel(fixed=True)
+        return self._covariance(kernel, X, self._device_for(len(X)))
+
+    def _shown(self, values, X, kind):
+        """As the caller's kind of array; the last axis is dropped if it is of one."""
+        precision = resolve_dtype(self.dtype)
+        wide = torch.float64 in (float_dtype(X), precision)
+        values = values[..., 0] if values.shape[-1] == 1 else values
+        return kind(values.astype(np.float64 if wide else np.float32, copy=False))
+
+    def _has_own_objective(self):
+        """Whether the user, or a subclass, brings what is maximised."""
+        own = type(self).log_marginal_likelihood
+        overridden = own is not GPEstimator.log_marginal_likelihood
+        return callable(self.objective) or (self.objective == "lml" and overridden)
+
+    def _objective(self, model, start=None):
+        """vector, eval_gradient -> what `fit` maximises [, gradient].
+
+        Here meet a callable `objective`, a `log_marginal_likelihood` that a subclass
+        overrides, and the value of the model.
         """
-        dtype = resolve_dtype(self.dtype)
-        source = getattr(self, name)
-        copies = vars(self).setdefault("_device_copies", {})
-        kept_source, kept = copies.get(name, (None, None))
-        if kept_source is source and kept.device == device and kept.dtype == dtype:
-            return kept
-        ready = own_or_copy(source) if isinstance(source, np.ndarray) else source
-        tensor = torch.as_tensor(ready).to(device=device, dtype=dtype)
-        if device.type == "cuda":
-            copies[name] = (source, tensor)
-        return tensor
+        if callable(self.objective):
+            return UserObjective(self.objective, self)
+        if self._has_own_objective():
+            return lambda theta, eval_gradient: self.log_marginal_likelihood(
+                theta, eval_gradient=eval_gradient, clone_kernel=False
+            )
+        return Objective(model, start)
 
-    def _maximise(self, objective):
-        """Optimise kernel_.theta; returns the value reached.
+    def _optimise(self, make_stages, n_jobs=None, together=None):
+        """Optimise kernel_.theta; returns the value reached, None if nothing was done.
 
-        `objective` is ``(theta, eval_gradient)`` -> value [, gradient].
+        Stages and jobs are as `run_starts` takes them; ``together()`` says what it
+        takes.
         """
-        return self._maximise_in_stages(lambda: [(None, objective)])
-
-    def _maximise_in_stages(self, make_stages, n_jobs=None, together=None):
-        """`_maximise`, for stages, jobs and batches as `run_starts` takes them."""
+        self.optimizer_results_ = []
+        if self.optimizer is None or not self.kernel_.n_dims:
+            return None
         starts = starting_points(self.kernel_, self.n_restarts_optimizer, self._rng)
         self.optimizer_results_ = run_starts(
             make_stages,
@@ -134,16 +161,50 @@ class GPEstimator:
             starts,
             self.kernel_.bounds,
             n_jobs,
-            together,
+            together and together(),
         )
         winner = best(self.optimizer_results_)
-        settled = winner.converged and np.isfinite(winner.value)
-        if winner.refusal is not None and not settled:
-            raise winner.refusal  # where it led to cannot be evaluated
         self.kernel_.theta = winner.theta
         warn_unless_converged(self.optimizer_results_)
         warn_at_bounds(self.kernel_)
         return np.float64(winner.value)
+
+    def log_marginal_likelihood(
+        self, theta=None, eval_gradient=False, clone_kernel=True
+    ):
+        """Log marginal likelihood of the training data at theta.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_kernel_params,), default=None
+            Logarithms of the free hyperparameters. None returns the value found in
+            `fit`.
+        eval_gradient : bool, default=False
+            Whether the gradient with respect to theta is returned, too.
+        clone_kernel : bool, default=True
+            If False, `kernel_` takes on theta.
+
+        Returns
+        -------
+        log_likelihood : numpy.float64
+            Summed over targets; -inf where the covariance is not positive definite.
+        log_likelihood_gradient : ndarray of shape (n_kernel_params,), optional
+            Only if `eval_gradient`.
+
+        Raises
+        ------
+        ValueError
+            If the gradient is asked for without theta, or theta has the wrong length.
+        """
+        if wants_fitted_value(theta, eval_gradient):
+            return self.log_marginal_likelihood_value_
+        theta = self._checked_theta(theta)
+        if not clone_kernel:
+            self.kernel_.theta = theta
+        return self._log_evidence(theta, eval_gradient)
+
+    def _log_evidence(self, theta, eval_gradient):
+        return Objective(self._model())(theta, eval_gradient)
 
     def _checked_theta(self, theta):
         """theta as float64 of the length that kernel_ has; else ValueError."""
@@ -176,12 +237,7 @@ class GPEstimator:
 
     def __getstate__(self):
         """Tensors travel as CPU tensors, device copies stay behind."""
-        state = super().__getstate__()
-        return {
-            name: value.cpu() if isinstance(value, torch.Tensor) else value
-            for name, value in state.items()
-            if name != "_device_copies"
-        }
+        return without_device_copies(super().__getstate__())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -6,11 +6,11 @@ import warnings
 import numpy as np
 import scipy.optimize
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._linalg.threads import one_blas_thread
-from ..exceptions import ConditioningError
 from .together import run_together
 
 # Rows of the smallest subset that "coarse-to-fine" begins with.
@@ -45,20 +45,46 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
     """
     with one_blas_thread():
         result = scipy.optimize.minimize(
-            obj_func,
+            _Retreating(obj_func),
             initial_theta,
             method="L-BFGS-B",
             jac=True,
             bounds=bounds,
             options={"ftol": max(2.220446049250313e-09, 10 * eps)},
         )
+    ended = bool(result.success) or _is_flat(result, bounds, eps)
     return Optimum(
         result.x,
         result.fun,
         n_iterations=int(result.nit),
-        converged=bool(result.success) or _is_flat(result, bounds, eps),
+        converged=ended and bool(np.isfinite(result.fun)),
         message=str(result.message),
     )
+
+
+class _Retreating:
+    """An objective whose missing values lead the line search back.
+
+    L-BFGS-B interpolates between the values of a line; infinity with no slope, the
+    answer where there is none, makes it give up. So such a point has the value and
+    slope of a parabola around the lowest point seen, high enough never to be accepted.
+    """
+
+    def __init__(self, obj_func):
+        self.obj_func = obj_func
+        self.lowest, self.value = None, np.inf
+
+    def __call__(self, theta):
+        value, gradient = self.obj_func(theta)
+        if np.isfinite(value):
+            if value < self.value:
+                self.lowest, self.value = np.copy(theta), value
+        elif self.lowest is not None:
+            step = theta - self.lowest
+            height = 10 * (1 + abs(self.value))
+            gradient = 2 * height / max(step @ step, 1e-300) * step
+            value = self.value + height
+        return value, gradient
 
 
 def _is_flat(result, bounds, eps):
@@ -96,9 +122,9 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None
     list of Bunch
         `theta_start`, `theta`, `value` (of the maximised objective), `n_iterations`,
         `n_evaluations` (on all rows), `n_coarse_evaluations` (a dict from a number of
-        rows to evaluations), `converged`, `message`, `seconds`. An optimiser that
-        does not report leaves None in `n_iterations` and `converged`. `refusal` is the
-        ConditioningError of the last theta on all rows that had one, else None.
+        rows to evaluations), `n_failed_evaluations`, `converged`, `message`,
+        `seconds`. An optimiser that does not report leaves None in `n_iterations` and
+        `converged`.
     """
     if together is not None:
         n_rows, evaluate = together
@@ -116,12 +142,13 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None
 
 def _run_start(make_stages, minimise, start, bounds):
     began = time.perf_counter()
-    theta, evaluations = start, {}
+    theta, evaluations, failed = start, {}, 0
     for n_rows, objective in make_stages():
         negative = _Negative(objective)
         optimum = minimise(negative, theta, bounds)
         theta, value = optimum
         evaluations[n_rows] = negative.calls
+        failed += negative.failures
     return Bunch(
         theta_start=np.array(start, dtype=float),
         theta=np.array(theta, dtype=float),
@@ -131,29 +158,24 @@ def _run_start(make_stages, minimise, start, bounds):
         n_coarse_evaluations=evaluations,
         converged=getattr(optimum, "converged", None),
         message=getattr(optimum, "message", ""),
-        refusal=negative.refusal,
+        n_failed_evaluations=failed,
         seconds=time.perf_counter() - began,
     )
 
 
 class _Negative:
-    """theta, eval_gradient=True -> -value [, -gradient]; counts its calls.
-
-    A theta that the precision cannot carry counts as one without a value.
-    """
+    """theta, eval_gradient=True -> -value [, -gradient]; counts calls and failures."""
 
     def __init__(self, objective):
         self.objective = objective
-        self.calls, self.refusal = 0, None
+        self.calls = self.failures = 0
 
     def __call__(self, theta, eval_gradient=True):
         self.calls += 1
-        try:
-            result = self.objective(theta, eval_gradient)
-        except ConditioningError as error:
-            self.refusal = error
-            result = (-np.inf, np.zeros_like(theta)) if eval_gradient else -np.inf
-        return (-result[0], -result[1]) if eval_gradient else -result
+        result = self.objective(theta, eval_gradient)
+        value = result[0] if eval_gradient else result
+        self.failures += not np.isfinite(value)
+        return (-value, -result[1]) if eval_gradient else -value
 
 
 def growing_subsets(n_rows):
@@ -176,9 +198,13 @@ def best(records):
 
 
 def warn_unless_converged(records):
-    """One warning, and only if the start that won did not converge."""
+    """One warning, and only if the start that won did not converge.
+
+    A winner without a value leads to where the final factor, or inference, has more to
+    say.
+    """
     winner = best(records)
-    if winner.converged is False:
+    if winner.converged is False and np.isfinite(winner.value):
         warnings.warn(
             f"lbfgs failed to converge in the best of {len(records)} start(s) after "
             f"{winner.n_iterations} iterations: {winner.message}. The hyperparameters "
@@ -224,3 +250,16 @@ def warn_at_bounds(kernel):
                 ConvergenceWarning,
                 stacklevel=5,
             )
+
+
+def _form(kernel):
+    """What two kernels share whose theta mean the same."""
+    params = kernel.get_params()
+    types = {k: type(v) for k, v in params.items() if isinstance(v, Kernel)}
+    free = [(h.name, h.n_elements) for h in kernel.hyperparameters if not h.fixed]
+    return type(kernel), types, free
+
+
+def same_form(kernel, other):
+    """Whether the theta of one kernel means the same in the other."""
+    return _form(kernel) == _form(other)

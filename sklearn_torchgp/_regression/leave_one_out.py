@@ -1,43 +1,13 @@
 """Leave-one-out: each training row told by the others."""
 
-import torch
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._data.arrays import ArrayKind, as_numpy
-from .._inference.exact.leave_one_out import copy_noise, leave_one_out, put_back
 
 
 class LeaveOneOut:
-    """Mixin of a regressor with `Criteria`: leave-one-out predictions and density."""
-
-    def loo_log_predictive_density(self, theta=None, eval_gradient=False):
-        """Sum of the log densities of the training targets, each left out in turn.
-
-        The objective "loo" (GPML 5.11): in the units of y_train_, each row predicted
-        from all others as in `loo_predict`; under weights, each copy of a row counts.
-        In float32 equal rows are one row with a weight, unless `objective` is "loo".
-
-        Parameters
-        ----------
-        theta : array-like of shape (n_kernel_params,), default=None
-            Logarithms of the free hyperparameters. None: those of `kernel_`.
-        eval_gradient : bool, default=False
-            Whether the gradient with respect to theta is returned, too.
-
-        Returns
-        -------
-        value : numpy.float64
-            -inf where the covariance is not positive definite.
-        gradient : ndarray of shape (n_kernel_params,), optional
-
-        Raises
-        ------
-        ValueError
-            If theta has the wrong length.
-        """
-        check_is_fitted(self, "X_train_")
-        theta = self.kernel_.theta if theta is None else theta
-        return self._evaluate("loo", theta, eval_gradient)
+    """Mixin of a regressor: `loo_predict`."""
 
     def loo_predict(self, return_std=False):
         """Predict each training row from all other rows, in closed form.
@@ -69,19 +39,14 @@ class LeaveOneOut:
         Equation 5.12 of Rasmussen and Williams (2006).
         """
         check_is_fitted(self, "X_train_")
-        device = self._device_for(self.X_train_.shape[0], fitted=True)
-        covariance, observations = self._data(device)
-        own = self._own_noise(covariance, observations)
-        mean, variance = leave_one_out(observations, self._posterior(device), own)
-        X, kind = as_numpy(self.X_train_), ArrayKind(self.X_train_)
-        if self._rows_given is not None:  # of merged rows, one copy each
-            group, weight = map(torch.from_numpy, self._rows_given)
-            noise, X = copy_noise(observations, own)[group], X[group.numpy()]
-            rest = observations.weight[group] - weight.to(observations.weight)
-            y = observations.y[group]
-            mean, variance = put_back(mean[group], variance[group], y, noise, rest)
-        moments = self._in_units_of_y(mean, variance.expand_as(mean), X)
-        mean, variance = self._moments_of_y(*moments)
+        posterior, targets = self._posterior(), self._targets()
+        mean, variance = map(as_numpy, posterior.leave_one_out())
+        X, given = as_numpy(self.X_train_), posterior.likelihood.given
+        if given is not None:  # of merged rows, one copy each
+            X = X[as_numpy(given[0])]
+        variance = np.broadcast_to(variance, mean.shape)
+        mean, variance = targets.of_y(mean, variance, X)
+        kind = ArrayKind(self.X_train_)
         if not return_std:
             return self._shown(mean, X, kind)
-        return self._shown(mean, X, kind), self._shown(variance.sqrt_(), X, kind)
+        return self._shown(mean, X, kind), self._shown(np.sqrt(variance), X, kind)

@@ -1,18 +1,16 @@
 """What a prediction can say beyond mean and deviation."""
 
-import math
-
 import numpy as np
-import torch
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
-from .._data.arrays import ArrayKind, as_numpy
+from .._data.arrays import as_numpy
 from .._data.rows import is_table
-from .._inference.prediction import row_gradients
+from .paths import SamplePaths
 
 
 class Outputs:
-    """Mixin of a regressor: intervals, quantiles, densities and gradients.
+    """Mixin of a regressor: intervals, quantiles, densities, gradients and paths.
 
     Where there are several targets each of these has a last axis for them.
     """
@@ -45,7 +43,10 @@ class Outputs:
                 f"excluded. Got {coverage!r} instead."
             )
         tail = (1 - float(coverage)) / 2
-        return self.predict_quantiles(X, [tail, 1 - tail], noise_variance)
+        X, kind = self._validate_rows(X, "predict_interval")
+        ends = np.array([tail, 1 - tail])
+        of = self._posterior(), X, ends, noise_variance
+        return self._shown(self._targets().quantiles(*of), X, kind)
 
     def predict_quantiles(self, X, quantiles, noise_variance=None):
         """Quantiles of a new noisy observation of each row.
@@ -71,17 +72,8 @@ class Outputs:
         """
         quantiles = _check_quantiles(quantiles)
         X, kind = self._validate_rows(X, "predict_quantiles")
-        mean, variance = self._gaussian(X, "var", True, noise_variance)
-        probabilities = quantiles[:, None]
-        if self._target_map is not None:
-            probabilities = self._target_map.quantiles(quantiles)
-        z = torch.special.ndtri(torch.from_numpy(probabilities).to(mean))
-        values = mean[:, None] + variance.sqrt()[:, None] * z
-        if self._target_map is not None:
-            flat = as_numpy(values.reshape(-1, values.shape[-1]))
-            back = self._target_map.inside(flat).reshape(values.shape)
-            values = torch.from_numpy(back)
-        return self._shown(values, X, kind)
+        of = self._posterior(), X, quantiles, noise_variance
+        return self._shown(self._targets().quantiles(*of), X, kind)
 
     def log_predictive_density(self, X, y, noise_variance=None):
         """Log density of noisy observations y, each row on its own.
@@ -105,23 +97,16 @@ class Outputs:
             If y does not have a value for each row and target.
         """
         X, kind = self._validate_rows(X, "log_predictive_density")
-        mean, variance = self._gaussian(X, "var", True, noise_variance)
+        posterior, targets = self._posterior(), self._targets()
+        shape = (len(X), posterior.n_functions)
         y = np.asarray(as_numpy(y), dtype=np.float64)
-        shape = tuple(mean.shape)
         if y.shape != shape and (shape[1] > 1 or y.shape != shape[:1]):
             raise ValueError(
                 f"y has shape {y.shape}; for {shape[0]} rows and {shape[1]} target(s) "
                 f"it must be of shape {shape if shape[1] > 1 else shape[:1]}."
             )
-        y, log_slope = y.reshape(shape), 0.0
-        if self._target_map is not None:
-            y, log_slope = self._target_map.log_density_terms(y)
-        y = torch.from_numpy(np.array(y)).to(mean)
-        log_density = -0.5 * (
-            (y - mean).square() / variance + (2 * math.pi * variance).log()
-        )
-        log_density += torch.as_tensor(log_slope).to(mean)
-        return self._shown(log_density, X, kind)
+        of = posterior, X, y.reshape(shape), noise_variance
+        return self._shown(targets.log_density(*of), X, kind)
 
     def predict_gradient(self, X, return_std=False):
         """Gradient of the predicted mean, and deviation, with respect to the row.
@@ -154,67 +139,52 @@ class Outputs:
         (Matern with nu=0.5) that row's term is left out.
         """
         check_is_fitted(self, "X_train_")
-        kind = ArrayKind(X)
-        X, _ = self._validate_rows(X, "predict_gradient")
+        X, kind = self._validate_rows(X, "predict_gradient")
         if not is_table(np.asarray(X)):
             raise ValueError(
                 "predict_gradient needs rows that are vectors of numbers: there is no "
                 f"gradient in X of type {type(X).__name__} like these."
             )
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        transformed = self._target_map is not None
-        slope, variance = self._gradients(X, variance=return_std or transformed)
-        if variance is None:
-            return self._shown(slope, X, kind)
-        mean, now = self._gaussian(X, "var")
-        std = now.sqrt()
-        std_slope = torch.where(std[:, None] > 0, variance / (2 * std[:, None]), 0.0)
-        if transformed:
-            z = (as_numpy(part) for part in (mean, std, slope, std_slope))
-            found = self._target_map.moment_gradients(*z)
-            slope, std_slope = (torch.from_numpy(part) for part in found)
+        slopes = self._targets().slopes(self._posterior(), X, std=return_std)
         if not return_std:
-            return self._shown(slope, X, kind)
-        return self._shown(slope, X, kind), self._shown(std_slope, X, kind)
+            return self._shown(slopes[0], X, kind)
+        return tuple(self._shown(slope, X, kind) for slope in slopes)
 
-    def _gradients_of_one_row(self, X, return_std, of_mean, of_std):
-        """The gradients that scikit-optimize asks `predict` for, without an axis."""
-        if of_std and not return_std:
-            raise ValueError(
-                "The 'return_std_grad' parameter is True while 'return_std' is False. "
-                "Set both, or use predict_gradient."
-            )
-        if len(X) != 1:
-            raise ValueError(
-                "The 'return_mean_grad' and 'return_std_grad' parameters allow one row "
-                f"of X. Got {len(X)} rows; use predict_gradient."
-            )
-        if not of_std:
-            return (self.predict_gradient(X)[0],)
-        mean, std = self.predict_gradient(X, return_std=True)
-        return (mean[0], std[0]) if of_mean else (std[0],)
+    def sample_paths(self, n_paths=1, random_state=None, n_features=1024):
+        """Draw functions from the posterior, to be evaluated anywhere, again and again.
 
-    def _gradients(self, X, *, variance):
-        """d mean / dx and d variance / dx (m, d, t) in units of y, float64."""
-        device = self._device_for(self.X_train_.shape[0], fitted=True)
-        covariance = self._covariance(self.kernel_, self.X_train_, device)
-        posterior = self._posterior(device, with_factor=variance)
-        trend_slopes = None
-        if posterior.trend is not None:
-            trend_slopes = torch.from_numpy(self._trend_slopes()).to(posterior.alpha)
-        mean, second = row_gradients(
-            covariance,
-            posterior,
-            X,
-            variance=variance,
-            columns=lambda X: self._trend_columns_at(X, device),
-            trend_slopes=trend_slopes,
-        )
-        _, scale = self._scale_of_y(device)
-        mean = mean.double() * scale
-        if hasattr(self, "trend_estimator_"):
-            mean = mean + torch.from_numpy(self._regressor_slopes(X)).to(mean)
-        return mean, None if second is None else second.double() * scale.square()
+        Parameters
+        ----------
+        n_paths : int, default=1
+        random_state : int, RandomState instance or None, default=None
+        n_features : int, default=1024
+            Random features in the prior part of each path. Mean and covariance of the
+            paths are those of the posterior at any number; more features make each
+            path more nearly normal.
+
+        Returns
+        -------
+        paths : callable
+            ``paths(X)`` -> array of shape (n_samples, n_paths) or
+            (n_samples, n_targets, n_paths): the latent functions at X, in units of
+            y. Later fits of the estimator do not change it.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError
+            If the kernel has a part without random features, or a parameter is not a
+            positive integer.
+        """
+        check_is_fitted(self, "X_train_")
+        for name, value in (("n_paths", n_paths), ("n_features", n_features)):
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(
+                    f"The {name!r} parameter must be a positive integer. Got {value!r} "
+                    "instead."
+                )
+        return SamplePaths(self, n_paths, n_features, check_random_state(random_state))
 
 
 def _is_real(value):

@@ -9,110 +9,58 @@ Gaussian process posteriors"); a trend's coefficients are estimated from the sam
 residual.
 """
 
-import copy
-
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._covariance.features import PriorPaths, terms
 from .._data.arrays import as_numpy
-from .._inference.exact.evidence import posterior_of
-from .._inference.prediction import row_moments
-from .._likelihoods.gaussian import Observations
-
-
-class Paths:
-    """Mixin of a regressor: `sample_paths`."""
-
-    def sample_paths(self, n_paths=1, random_state=None, n_features=1024):
-        """Draw functions from the posterior, to be evaluated anywhere, again and again.
-
-        Parameters
-        ----------
-        n_paths : int, default=1
-        random_state : int, RandomState instance or None, default=None
-        n_features : int, default=1024
-            Random features in the prior part of each path. Mean and covariance of the
-            paths are those of the posterior at any number; more features make each
-            path more nearly normal.
-
-        Returns
-        -------
-        paths : callable
-            ``paths(X)`` -> array of shape (n_samples, n_paths) or
-            (n_samples, n_targets, n_paths): the latent functions at X, in units of
-            y. Later fits of the estimator do not change it.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before `fit`.
-        ValueError
-            If the kernel has a part without random features, or a parameter is not a
-            positive integer.
-        """
-        check_is_fitted(self, "X_train_")
-        for name, value in (("n_paths", n_paths), ("n_features", n_features)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(
-                    f"The {name!r} parameter must be a positive integer. Got {value!r} "
-                    "instead."
-                )
-        return SamplePaths(self, n_paths, n_features, check_random_state(random_state))
+from .._linalg.draws import with_single_axis
 
 
 class SamplePaths:
     """Callable that `sample_paths` returns."""
 
     def __init__(self, estimator, n_paths, n_features, rng):
-        self._model = model = copy.copy(estimator)
-        model.kernel_ = clone(estimator.kernel_)
-        device = model._device_for(model.X_train_.shape[0], fitted=True)
-        X = as_numpy(model.X_train_)
-        covariance, observations = model._data(device)
-        nugget = covariance.nugget()[0]
-        factors = model._posterior(device).factors()
-        parts = observations.factors()
-        self._targets = []
-        for target in range(observations.y.shape[1]):
+        # What assignments to the estimator, and its later fits, do not reach. Not by
+        # copy.copy: __getstate__ would take tensors off their device.
+        self._estimator = object.__new__(type(estimator))
+        vars(self._estimator).update(vars(estimator))
+        self._estimator.kernel_ = kernel = clone(estimator.kernel_)
+        self._targets = self._estimator._targets()
+        posterior = self._estimator._posterior()
+        X = posterior.covariance.points.objects
+        nugget = posterior.covariance.nugget()[0]
+        factors = posterior.factors()
+        self._paths = []
+        for target in range(posterior.n_functions):
             prior = [
                 PriorPaths(term, n_features, n_paths, X.shape[1], rng)
-                for term in terms(model.kernel_)
+                for term in terms(kernel)
             ]
-            shared = len(parts) == 1
-            part, factor = (p[0 if shared else target] for p in (parts, factors))
-            y = part.y[:, target if shared else 0]
-            E = (y[:, None].double() - _total(prior, X).to(device)).to(y)
-            spread = (part.noise + nugget) / (1 if part.weight is None else part.weight)
+            shared = len(factors) == 1
+            factor = factors[0 if shared else target]
+            observed = factor.likelihood
+            y = observed.y[:, target if shared else 0]
+            E = (y[:, None].cpu().double() - _total(prior, X)).to(y)
+            copies = 1 if observed.weight is None else observed.weight
+            spread = (observed.noise + nugget) / copies
             noise = torch.from_numpy(rng.standard_normal((len(X), n_paths))).to(y)
             E -= spread.sqrt()[:, None] * noise
-            residual = Observations(E, 0.0, basis=part.basis)
-            self._targets.append((prior, posterior_of(factor.L, residual)))
+            self._paths.append((prior, factor.condition(E)))
 
     def __call__(self, X):
         """The paths at X: array (n_samples, n_paths) or (n_samples, n_targets, ..)."""
-        model = self._model
-        X, kind = model._validate_rows(X, "sample_paths")
-        device = model._device_for(model.X_train_.shape[0], fitted=True)
-        covariance = model._covariance(model.kernel_, model.X_train_, device)
-        draws = []
-        for prior, posterior in self._targets:
-            update, _ = row_moments(
-                covariance,
-                posterior,
-                X,
-                None,
-                columns=lambda X: model._trend_columns_at(X, device),
-            )
-            draws.append(_total(prior, X).to(device) + update)
+        X, kind = self._estimator._validate_rows(X, "sample_paths")
+        draws = [
+            _total(prior, X).numpy() + as_numpy(posterior.moments(X)[0])
+            for prior, posterior in self._paths
+        ]
         # (n_paths, m, t): each path is a mean in units of the process
-        paths = torch.stack(draws, dim=-1).permute(1, 0, 2)
-        shown = [model._in_units_of_y(path, None, X)[0] for path in paths]
-        draws = model._draws_of_y(torch.stack(shown, dim=-1))
-        return model._shown_draws(draws, X, kind)
+        paths = np.stack(draws, axis=-1).swapaxes(0, 1)
+        scaled = [self._targets.scaled(path, None, X)[0] for path in paths]
+        draws = self._targets.draws(np.stack(scaled, axis=-1))
+        return self._estimator._shown(with_single_axis(draws), X, kind)
 
 
 def _total(prior, X):

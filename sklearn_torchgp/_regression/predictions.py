@@ -1,25 +1,14 @@
-"""Predicting: the Gaussian at new rows, and the methods that show it."""
-
-import warnings
+"""Predicting: mean, deviation, covariance, and draws at new rows."""
 
 import numpy as np
-import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._data.arrays import as_numpy, float_dtype, resolve_dtype
-from .._data.rows import check_noise_variance
-from .._inference.exact.posterior import Posterior
-from .._inference.prediction import joint_moments, prior_moments, row_moments
-from .._linalg.draws import joint_draws
-from .._linalg.memory import memory_for
+from .._linalg.draws import joint_draws, with_single_axis
 
 
-class Predictor:
-    """Mixin with `predict` and `sample_y` of a regressor that holds its posterior.
-
-    Everything that is said about new rows starts from `_gaussian`.
-    """
+class Predictions:
+    """Mixin of a regressor: `predict` and `sample_y`."""
 
     # Under metadata routing a Pipeline or a search hands these on unasked.
     __metadata_request__predict = {
@@ -83,104 +72,27 @@ class Predictor:
             raise RuntimeError(
                 "At most one of return_std or return_cov can be requested."
             )
-        if return_mean_grad or return_std_grad:
-            moments = self.predict(
-                X, return_std, return_cov, include_noise, noise_variance
-            )
-            moments = moments if isinstance(moments, tuple) else (moments,)
-            return *moments, *self._gradients_of_one_row(
-                X, return_std, return_mean_grad, return_std_grad
-            )
         spread = "cov" if return_cov else "var" if return_std else None
         X, kind = self._validate_rows(X, "predict")
-        # The mean of a transformed target depends on its variance, too.
-        transformed = self._target_map is not None
-        needed = "var" if transformed and spread is None else spread
-        mean, second = self._gaussian(X, needed, include_noise, noise_variance)
-        mean, second = self._moments_of_y(mean, second)
+        posterior, targets = self._posterior(), self._targets()
+        known = include_noise, noise_variance
+        mean, second = targets.moments(posterior, X, spread, *known)
         mean = self._shown(mean, X, kind)
-        if not hasattr(self, "X_train_"):
+        if posterior.is_prior:
             mean = mean.squeeze()  # scikit-learn's shape for one row of the prior
-        if spread is None:
-            return mean
-        return mean, self._shown(second.sqrt_() if return_std else second, X, kind)
-
-    def _gaussian(self, X, spread=None, include_noise=None, noise_variance=None):
-        """Mean (m, t), and variance (m, t) or covariance (m, m, t) or None.
-
-        In units of y (or of what `target_transform` makes of it), in float64; X is
-        validated, `spread` is None, "var" or "cov".
-        """
-        if self.target_transform is not None:
-            check_is_fitted(self, "X_train_")  # there is no transform to go back by yet
-        include_noise = _check_include_noise(include_noise)
-        fitted = hasattr(self, "X_train_")
-        moments = self._posterior_moments if fitted else self._prior_moments
-        m = len(X)
-        itemsize = torch.finfo(resolve_dtype(self.dtype)).bits // 8
-        cure = (
-            "Predict fewer rows at a time, or ask for the std, which needs no matrix."
-        )
-        with memory_for(
-            f"A covariance of {m} rows", m * m * itemsize, self.device, cure
-        ):
-            mean, second = moments(X, spread, noise=include_noise is not False)
-        known = check_noise_variance(noise_variance, len(X), mean.shape[1])
-        if second is None:
-            return mean, None
-        second = second.expand(*second.shape[:-1], mean.shape[1]).clone()
-        diagonal = second if spread == "var" else torch.diagonal(second).mT
-        alpha = np.asarray(as_numpy(self.alpha), dtype=np.float64)
-        if include_noise and alpha.size == 1:
-            diagonal += alpha.item() * self._scale_of_y(mean.device)[1].square()
-        if known is not None:
-            diagonal += self._known_at(known, mean)
-        return mean, second
-
-    def _prior_moments(self, X, spread, *, noise):
-        kernel = self._initial_kernel(fixed=True)
-        covariance = self._covariance(kernel, X, self._device_for(len(X)))
-        n_targets = self.n_targets or 1
-        mean, second = prior_moments(covariance, n_targets, spread, noise=noise)
-        return mean.double(), None if second is None else second.double()
-
-    def _posterior_moments(self, X, spread, *, noise):
-        """Moments in units of y, without what is no part of the kernel."""
-        device = self._device_for(self.X_train_.shape[0], fitted=True)
-        covariance = self._covariance(self.kernel_, self.X_train_, device)
-        posterior = self._posterior(device, with_factor=spread is not None)
-
-        def columns(X):
-            return self._trend_columns_at(X, device)
-
-        of, options = (covariance, posterior, X), {"noise": noise, "columns": columns}
-        if spread == "cov":
-            return self._in_units_of_y(*joint_moments(*of, **options), X)
-        mean, second = row_moments(*of, spread, **options)
-        if spread and (second < 0).any():
-            warnings.warn(
-                "Predicted variances smaller than 0. Setting those variances to 0.",
-                stacklevel=4,
-            )
-            second.clamp_(min=0)
-        return self._in_units_of_y(mean, second, X)
-
-    def _posterior(self, device, *, with_factor=True):
-        alpha = self._tensor("alpha_", device)
-        alpha = alpha[:, None] if alpha.ndim == 1 else alpha
-        L = self._tensor("L_", device) if with_factor else None
-        return Posterior(alpha, L, self._trend_posterior(device))
-
-    def _shown(self, values, X, kind):
-        """As the caller's kind of array; the axis of a single target is dropped."""
-        dtype = torch.promote_types(float_dtype(X), resolve_dtype(self.dtype))
-        single = values.shape[-1] == 1
-        return kind((values[..., 0] if single else values).to(dtype))
-
-    def _shown_draws(self, draws, X, kind):
-        """Draws (m, t, s) as the caller's kind of array; one target has no axis."""
-        dtype = torch.promote_types(float_dtype(X), resolve_dtype(self.dtype))
-        return kind((draws[:, 0] if draws.shape[1] == 1 else draws).to(dtype))
+        answer = [mean]
+        if spread is not None:
+            second = np.sqrt(second) if return_std else second
+            answer.append(self._shown(second, X, kind))
+        if return_mean_grad or return_std_grad:
+            check_is_fitted(self, "X_train_")
+            _check_one_row(X, return_std, return_std_grad)
+            slopes = targets.slopes(posterior, X, std=return_std_grad)
+            if return_mean_grad:
+                answer.append(self._shown(slopes[0], X, kind)[0])
+            if return_std_grad:
+                answer.append(self._shown(slopes[1], X, kind)[0])
+        return tuple(answer) if len(answer) > 1 else mean
 
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw functions from the posterior (or prior) and evaluate them at X.
@@ -200,15 +112,21 @@ class Predictor:
         """
         rng = check_random_state(random_state)
         X, kind = self._validate_rows(X, "sample_y")
-        mean, cov = self._gaussian(X, "cov")
-        draws = joint_draws(as_numpy(mean), as_numpy(cov), n_samples, rng)
-        return self._shown_draws(self._draws_of_y(torch.from_numpy(draws)), X, kind)
+        targets = self._targets()
+        moments = targets.gaussian(self._posterior(), X, "cov")
+        draws = targets.draws(joint_draws(*moments, n_samples, rng))
+        return self._shown(with_single_axis(draws), X, kind)
 
 
-def _check_include_noise(value):
-    if value is None or isinstance(value, (bool, np.bool_)):
-        return value if value is None else bool(value)
-    raise ValueError(
-        "The 'include_noise' parameter must be None (scikit-learn's meaning), True "
-        f"(a noisy observation) or False (the latent function). Got {value!r} instead."
-    )
+def _check_one_row(X, return_std, of_std):
+    """scikit-optimize asks for gradients of one row at a time, without an axis."""
+    if of_std and not return_std:
+        raise ValueError(
+            "The 'return_std_grad' parameter is True while 'return_std' is False. "
+            "Set both, or use predict_gradient."
+        )
+    if len(X) != 1:
+        raise ValueError(
+            "The 'return_mean_grad' and 'return_std_grad' parameters allow one row "
+            f"of X. Got {len(X)} rows; use predict_gradient."
+        )

@@ -25,6 +25,33 @@ _WEIGHTS /= _WEIGHTS.sum()
 N_TERMS = 32
 
 
+class Identity:
+    """No transform: the interface of a `TargetMap` where T(y) = y."""
+
+    mean_needs = None
+
+    def quantiles(self, probability):
+        return probability[:, None]
+
+    def inside(self, z):
+        return z
+
+    def log_density_terms(self, y):
+        return y, 0.0
+
+    def noise_at(self, known, mean):
+        return known
+
+    def of_y(self, mean, second):
+        return mean, second
+
+    def moment_gradients(self, mean, std, d_mean, d_std):
+        return d_mean, d_std
+
+
+IDENTITY = Identity()
+
+
 class TargetMap:
     """A fitted monotone transformer; all arrays are float64 ndarrays (m, t).
 
@@ -41,6 +68,8 @@ class TargetMap:
     ValueError
         If the transformer is not monotone and invertible on y.
     """
+
+    mean_needs = "var"  # of z, without which there is no mean of y
 
     def __init__(self, transformer, y, weight):
         if isinstance(transformer, type) or not all(
@@ -93,6 +122,17 @@ class TargetMap:
     def quantiles(self, probability):
         """Which quantile of z is that quantile of y, by target: (q, t)."""
         return np.where(self.rising, probability[:, None], 1 - probability[:, None])
+
+    def noise_at(self, known, mean):
+        """Known noise (m, 1 or t) of y in units of z, where z has this mean."""
+        return known * self.slope(self.inside(mean)) ** 2
+
+    def of_y(self, mean, second):
+        """Moments of y: mean, and variance (m, t) or covariance (m, m, t), of z."""
+        if second.ndim == 2:
+            return self.moments(mean, second)
+        variance = np.einsum("iit->it", second)
+        return self.moments(mean, variance)[0], self.covariance(mean, second)
 
     def moments(self, mean, variance):
         """Mean and variance of y, each (m, t), from those of z."""

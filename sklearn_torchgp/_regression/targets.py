@@ -1,185 +1,208 @@
-"""From y as given to what the Gaussian process sees, and back.
+"""Targets: from y as given to what the Gaussian process sees, and back.
 
-y_train_ = (T(y) - regressor(X) - offset) / scale, and each step only where asked for.
+    process = (T(y) - regressor(X) - offset) / scale,
+
+each step only where asked for. All arrays are float64 ndarrays; t targets are columns.
 """
 
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
-import torch
+from scipy.special import ndtri
 
-from .._data.arrays import as_numpy, own_or_copy, resolve_dtype
-from .._inference.exact.trend import Trend
-from .._likelihoods.gaussian import Basis
-from .target_transform import TargetMap
-from .trend import fit_regressor, trend_columns
+from .._data.arrays import as_numpy
+from .._data.rows import check_noise_variance
+from .._linalg.memory import memory_for
+from .._linalg.precision import double
+from .target_transform import IDENTITY, TargetMap
+from .trend import fit_regressor
 
 
+@dataclass(frozen=True)
 class Targets:
-    """Mixin of a regressor: the scale of y and the trend."""
+    """The map between y and the process, and the Gaussian of y at new rows.
 
-    # Until `fit` says otherwise: dependents set the training data by hand.
-    _trend_columns = _trend = _target_map = None
+    `include_noise` is what a variance is that of: True, of a new noisy observation,
+    with the kernel's White part and `noise`; False, of the latent function, with
+    neither; None, scikit-learn's meaning, with the White part alone. `noise_variance`,
+    known noise of the new rows in units of y squared, is added whatever it says.
 
-    def _fit_targets(self, rows, kind):
-        """Learn trend regressor, offset and scale, and apply them to rows.y."""
-        for name in ("trend_coef_", "trend_intercept_", "trend_estimator_"):
-            vars(self).pop(name, None)  # of an earlier fit with another `mean`
-        vars(self).pop("target_transform_", None)
-        self._target_map = None
-        if self.target_transform is not None:
+    Attributes
+    ----------
+    offset, scale : ndarray (t,) or (), float
+    regressor : fitted regressor, or None
+    transform : TargetMap or Identity
+        T.
+    noise : float
+        Variance of an observation beyond the White part, in units of the process.
+    """
+
+    offset: Any = 0.0
+    scale: Any = 1.0
+    regressor: Any = None
+    transform: Any = IDENTITY
+    noise: float = 0.0
+
+    @classmethod
+    def fit(cls, rows, *, mean, target_transform, normalize_y):
+        """The Targets learnt from rows, and the rows with y of the process."""
+        transform = IDENTITY
+        if target_transform is not None:
             y = rows.y.reshape(len(rows.y), -1).astype(np.float64)
-            self._target_map = TargetMap(self.target_transform, y, rows.weight)
-            self.target_transform_ = self._target_map.transformer
-        self._transform(rows)
-        self._trend_columns = trend_columns(self.mean, rows.X)
-        self._trend = None
-        regressor = fit_regressor(self.mean, rows)
-        if regressor is not None:
-            self.trend_estimator_ = regressor
-        rows.y = self._without_regressor(rows.X, rows.y)
-        if self.normalize_y:
-            mean, std = _mean_and_scale(rows.y, rows.weight)
+            transform = TargetMap(target_transform, y, rows.weight)
+        rows = _transformed(rows, transform)
+        regressor = fit_regressor(mean, rows)
+        if normalize_y:
+            offset, scale = _mean_and_scale(_less(regressor, rows), rows.weight)
         else:
             shape = (rows.y.shape[1],) if rows.y.ndim == 2 else 1
-            mean, std = np.zeros(shape), np.ones(shape)
-        self._y_train_mean, self._y_train_std = kind(mean), kind(std)
-        rows.y = self._normalised(rows.y)
+            offset, scale = np.zeros(shape), np.ones(shape)
+        targets = cls(offset, scale, regressor, transform)
+        return targets, targets._of_transformed(rows)
 
-    def _apply_targets(self, rows):
-        """Apply to rows.y what was learnt from earlier rows."""
-        self._transform(rows)
-        rows.y = self._normalised(self._without_regressor(rows.X, rows.y))
+    def of(self, rows):
+        """Further rows, with y of the process."""
+        return self._of_transformed(_transformed(rows, self.transform))
 
-    def _transform(self, rows):
-        """T(y), and known noise in its units: to first order, T'(y)^2 as much."""
-        if self._target_map is None:
-            return
-        y = rows.y.reshape(len(rows.y), -1).astype(np.float64)
-        z = self._target_map.forward(y)
-        if not np.isfinite(z).all():
-            raise ValueError(
-                f"y has the value {y[~np.isfinite(z)][0]!r}, where the "
-                f"'target_transform' {self.target_transform!r} is not finite."
-            )
-        if rows.noise_variance is not None:
-            factor = self._target_map.slope(y) ** 2
-            if not np.isfinite(factor).all():
-                raise ValueError(
-                    f"The 'target_transform' {self.target_transform!r} has no slope at "
-                    f"y = {y[~np.isfinite(factor)][0]!r}, which 'noise_variance' is to "
-                    "be scaled with. Leave noise_variance or the transform out."
-                )
-            known = rows.noise_variance.reshape(len(y), -1) * factor
-            rows.noise_variance = known[:, 0] if known.shape[1] == 1 else known
-        rows.y = z.reshape(rows.y.shape)
+    def _of_transformed(self, rows):
+        y = _less(self.regressor, rows)
+        if np.any(self.offset) or np.any(self.scale != 1):  # else y keeps its dtype
+            y = (y - self.offset) / self.scale
+        return replace(rows, y=y)
 
-    def _known_at(self, known, mean):
-        """Known noise of new rows (m, 1 or t) in units of T(y): tensor."""
-        known = torch.as_tensor(known).to(mean).reshape(len(known), -1)
-        if self._target_map is None:
-            return known
-        median = self._target_map.inside(as_numpy(mean))
-        return known * torch.from_numpy(self._target_map.slope(median) ** 2).to(mean)
+    # --- back to y: new rows -------------------------------------------------------
 
-    def _moments_of_y(self, mean, second):
-        """Moments of T(y) as moments of y: tensors, `second` as in `_gaussian`."""
-        if self._target_map is None:
-            return mean, second
-        m, s = as_numpy(mean), as_numpy(second)
-        variance = s if s.ndim == 2 else np.einsum("iit->it", s)
-        of_y, variance = self._target_map.moments(m, variance)
-        if s.ndim == 3:
-            variance = self._target_map.covariance(m, s)
-        return torch.from_numpy(of_y), torch.from_numpy(variance)
+    def moments(
+        self, posterior, X, spread=None, include_noise=None, noise_variance=None
+    ):
+        """Mean (m, t) of y, and variance (m, t), covariance (m, m, t) or None.
 
-    def _draws_of_y(self, draws):
-        """Draws of T(y) (m, t, s) as draws of y."""
-        if self._target_map is None:
-            return draws
-        flat = as_numpy(draws.transpose(1, 2).reshape(-1, draws.shape[1]))
-        back = torch.from_numpy(self._target_map.inside(flat))
-        return back.reshape(draws.shape[0], draws.shape[2], -1).transpose(1, 2)
+        `spread` is None, "var" or "cov".
+        """
+        needed = spread or self.transform.mean_needs
+        known = include_noise, noise_variance
+        return self.transform.of_y(*self.gaussian(posterior, X, needed, *known))
 
-    def _normalised(self, y):
-        mean, std = as_numpy(self._y_train_mean), as_numpy(self._y_train_std)
-        if not np.any(mean) and np.all(std == 1):  # y keeps its dtype
-            return y
-        return (y - mean) / std
+    def of_y(self, mean, variance, X):
+        """Moments (m, t) of y, from those of the process at X."""
+        return self.transform.of_y(*self.scaled(mean, variance, X))
 
-    def _without_regressor(self, X, y):
-        if not hasattr(self, "trend_estimator_"):
-            return y
-        return y - np.reshape(self.trend_estimator_.predict(X), y.shape)
-
-    def _scale_of_y(self, device):
-        """Offset and scale of the targets, float64, (n_targets,), (1,) or ()."""
-        if not hasattr(self, "X_train_"):
-            return torch.zeros((), device=device), torch.ones((), device=device)
-        return tuple(
-            torch.as_tensor(own_or_copy(np.asarray(as_numpy(stat)))).to(
-                device, torch.float64
-            )
-            for stat in (self._y_train_mean, self._y_train_std)
+    def quantiles(self, posterior, X, probabilities, noise_variance=None):
+        """Quantiles (m, q, t) of a new noisy observation of y, in each row."""
+        mean, variance = self.gaussian(posterior, X, "var", True, noise_variance)
+        z = ndtri(self.transform.quantiles(probabilities))
+        values = mean[:, None] + np.sqrt(variance)[:, None] * z
+        return self.transform.inside(values.reshape(-1, values.shape[-1])).reshape(
+            values.shape
         )
 
-    def _in_units_of_y(self, mean, second, X):
-        """Moments (m, t) of the Gaussian process at X as moments of y.
+    def log_density(self, posterior, X, y, noise_variance=None):
+        """Log density (m, t) of noisy observations y (m, t)."""
+        mean, variance = self.gaussian(posterior, X, "var", True, noise_variance)
+        z, log_slope = self.transform.log_density_terms(y)
+        density = -0.5 * ((z - mean) ** 2 / variance + np.log(2 * np.pi * variance))
+        return density + log_slope
 
-        `second` is a variance (m, t), a covariance (m, m, t) or None.
-        """
-        offset, scale = self._scale_of_y(mean.device)
-        mean = mean * scale + offset
-        if hasattr(self, "trend_estimator_"):
-            trend = np.reshape(self.trend_estimator_.predict(X), mean.shape)
-            mean = mean + torch.as_tensor(trend).to(mean)
-        return mean, None if second is None else second * scale.square()
+    def slopes(self, posterior, X, *, std):
+        """d mean / dx (m, d, t) of y, and d deviation / dx or None, as in `predict`."""
+        needed = std or self.transform.mean_needs is not None
+        slope, variance_slope = map(_ndarray, posterior.slopes(X, variance=needed))
+        slope = slope * self.scale
+        if self.regressor is not None:
+            training_rows = posterior.covariance.points.objects
+            slope = slope + _regressor_slopes(self.regressor, X, training_rows)
+        if not needed:
+            return slope, None
+        mean, variance = self.gaussian(posterior, X, "var")
+        deviation = np.sqrt(variance)
+        twice = np.where(deviation > 0, 2 * deviation, np.inf)[:, None]
+        std_slope = variance_slope * np.square(self.scale) / twice
+        return self.transform.moment_gradients(mean, deviation, slope, std_slope)
 
-    def _basis(self, X, device):
-        """The trend's columns at rows X, for exact inference: Basis or None."""
-        if self._trend_columns is None:
-            return None
-        H = torch.from_numpy(self._trend_columns(X))
-        H = H.to(device=device, dtype=resolve_dtype(self.dtype))
-        return Basis(H, self._trend_columns.log_scale)
+    def draws(self, draws):
+        """Draws (m, t, s) of T(y) as draws of y."""
+        flat = draws.swapaxes(1, 2).reshape(-1, draws.shape[1])
+        back = self.transform.inside(flat)
+        return back.reshape(len(draws), -1, draws.shape[1]).swapaxes(1, 2)
 
-    def _trend_columns_at(self, X, device):
-        return None if self._trend is None else self._basis(X, device).H
+    def gaussian(
+        self, posterior, X, spread=None, include_noise=None, noise_variance=None
+    ):
+        """Moments of T(y) as `moments` gives those of y."""
+        include_noise = _check_include_noise(include_noise)
+        m = len(X)
+        cure = (
+            "Predict fewer rows at a time, or ask for the std, which needs no matrix."
+        )
+        with memory_for(f"A covariance of {m} rows", 8 * m * m, "its device", cure):
+            moments = posterior.moments(X, spread, noise=include_noise is not False)
+        mean, second = self.scaled(*map(_ndarray, moments), X)
+        known = check_noise_variance(noise_variance, m, mean.shape[1])
+        if second is None:
+            return mean, None
+        if second.shape[-1] != mean.shape[1]:
+            second = np.repeat(second, mean.shape[1], axis=-1)
+        diagonal = second if spread == "var" else np.einsum("iit->it", second)
+        if include_noise:
+            diagonal += self.noise * np.square(self.scale)
+        if known is not None:
+            diagonal += self.transform.noise_at(known.reshape(m, -1), mean)
+        return mean, second
 
-    def _trend_slopes(self):
-        """d column / dx: ndarray (p, n_features)."""
-        slopes = self._trend_columns.slopes
-        return slopes if slopes.shape[1] else np.zeros((1, self.n_features_in_))
+    def trend(self, coef, intercept):
+        """Coefficients (t, d) and intercepts (t,) of a trend of the process, of y."""
+        return (coef * self.scale).T, intercept * self.scale + self.offset
 
-    def _regressor_slopes(self, X):
-        """Central differences of the trend regressor: ndarray (m, d, t)."""
-        X = X.astype(np.float64)
-        slopes = []
-        for k, spread in enumerate(np.ptp(as_numpy(self.X_train_), axis=0)):
-            shift = np.zeros(X.shape[1])
-            shift[k] = 6e-6 * (spread or 1.0)
-            up, down = (self.trend_estimator_.predict(X + s) for s in (shift, -shift))
-            slopes.append((up - down).reshape(len(X), -1) / (2 * shift[k]))
-        return np.stack(slopes, axis=1)
+    def scaled(self, mean, second, X):
+        """Moments of the process at X as moments of T(y)."""
+        if second is not None and second.ndim == 2 and (second < 0).any():
+            warnings.warn(
+                "Predicted variances smaller than 0. Setting those variances to 0.",
+                stacklevel=5,
+            )
+            second = np.maximum(second, 0.0)
+        mean = mean * self.scale + self.offset
+        if self.regressor is not None:
+            mean = mean + np.reshape(self.regressor.predict(X), mean.shape)
+        return mean, None if second is None else second * np.square(self.scale)
 
-    def _set_trend(self, trend, kind):
-        """Keep the trend's posterior; its mean in units of y and of the features."""
-        if trend is None:
-            return
-        Q, R, beta = (part.double().cpu().numpy() for part in vars(trend).values())
-        self._trend = (Q, R, beta)
-        offset, scale = as_numpy(self._y_train_mean), as_numpy(self._y_train_std)
-        coef, intercept = self._trend_columns.in_features(beta)
-        coef, intercept = (coef * scale).T, intercept * scale + offset
-        if not len(self._trend_columns.centre):
-            coef = np.zeros((len(intercept), getattr(self, "n_features_in_", 0)))
-        single = self.y_train_.ndim == 1
-        self.trend_coef_ = kind(coef[0] if single else coef)
-        self.trend_intercept_ = kind(intercept[0] if single else intercept)
 
-    def _trend_posterior(self, device):
-        if self._trend is None:
-            return None
-        dtype = resolve_dtype(self.dtype)
-        return Trend(*(torch.from_numpy(a).to(device, dtype) for a in self._trend))
+def _ndarray(tensor):
+    return None if tensor is None else as_numpy(double(tensor))
+
+
+def _transformed(rows, transform):
+    """Rows with T(y), and known noise in its units: to first order, T'(y)^2 as much."""
+    if transform is IDENTITY:
+        return rows
+    y = rows.y.reshape(len(rows.y), -1).astype(np.float64)
+    z = transform.forward(y)
+    if not np.isfinite(z).all():
+        raise ValueError(
+            f"y has the value {y[~np.isfinite(z)][0]!r}, where the "
+            f"'target_transform' {transform.transformer!r} is not finite."
+        )
+    known = rows.noise_variance
+    if known is not None:
+        factor = transform.slope(y) ** 2
+        if not np.isfinite(factor).all():
+            raise ValueError(
+                f"The 'target_transform' {transform.transformer!r} has no slope at "
+                f"y = {y[~np.isfinite(factor)][0]!r}, which 'noise_variance' is to "
+                "be scaled with. Leave noise_variance or the transform out."
+            )
+        known = known.reshape(len(y), -1) * factor
+        known = known[:, 0] if known.shape[1] == 1 else known
+    return replace(rows, y=z.reshape(rows.y.shape), noise_variance=known)
+
+
+def _less(regressor, rows):
+    """rows.y without what the trend regressor says."""
+    if regressor is None:
+        return rows.y
+    return rows.y - np.reshape(regressor.predict(rows.X), rows.y.shape)
 
 
 def _mean_and_scale(y, weights):
@@ -192,3 +215,24 @@ def _mean_and_scale(y, weights):
     # A constant's computed deviation may be round-off instead of zero.
     constant = std <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     return mean, np.where(constant, 1.0, std)[()]
+
+
+def _regressor_slopes(regressor, X, training_rows):
+    """Central differences of the trend regressor: ndarray (m, d, t)."""
+    X = X.astype(np.float64)
+    slopes = []
+    for k, spread in enumerate(np.ptp(training_rows, axis=0)):
+        shift = np.zeros(X.shape[1])
+        shift[k] = 6e-6 * (spread or 1.0)
+        up, down = (regressor.predict(X + s) for s in (shift, -shift))
+        slopes.append((up - down).reshape(len(X), -1) / (2 * shift[k]))
+    return np.stack(slopes, axis=1)
+
+
+def _check_include_noise(value):
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return value if value is None else bool(value)
+    raise ValueError(
+        "The 'include_noise' parameter must be None (scikit-learn's meaning), True "
+        f"(a noisy observation) or False (the latent function). Got {value!r} instead."
+    )

@@ -31,10 +31,10 @@ class TrendColumns:
             H[:, 1:] = (np.asarray(X, dtype=np.float64) - self.centre) / self.scale
         return H
 
-    @property
-    def slopes(self):
-        """dH / dx: ndarray (p, d)."""
-        return np.vstack([np.zeros(len(self.scale)), np.diag(1 / self.scale)])
+    def slopes(self, n_features):
+        """dH / dx: ndarray (p, n_features)."""
+        of_features = np.diag(1 / self.scale).reshape(-1, n_features)
+        return np.vstack([np.zeros(n_features), of_features])
 
     @property
     def log_scale(self):

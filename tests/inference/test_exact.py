@@ -1,16 +1,16 @@
 """Exact inference against the formulas written out with explicit inverses."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from sklearn_torchgp._inference.exact.plain import (
-    JITTER_LADDER,
-    fit_with_jitter,
-    log_marginal_likelihood,
-    rounding_jitter,
-)
+from sklearn_torchgp._inference import Exact
+from sklearn_torchgp._inference.exact.evidence import evidence
+from sklearn_torchgp._inference.exact.method import JITTER_LADDER
+from sklearn_torchgp._likelihoods.gaussian import Observations, rounding_jitter
 from sklearn_torchgp.exceptions import NotPositiveDefiniteError
 
 
@@ -30,13 +30,12 @@ def test_value_and_derivative(n, t):
     expected = sum(multivariate_normal(np.zeros(n), C).logpdf(y) for y in Y.T)
     inverse = np.linalg.inv(C)
     alpha = inverse @ Y
-    lml, derivative, posterior = log_marginal_likelihood(
-        torch.from_numpy(K.copy()), torch.from_numpy(Y), torch.from_numpy(noise)
-    )
+    observed = Observations(torch.from_numpy(Y), torch.from_numpy(noise))
+    lml, derivative, solution = evidence(torch.from_numpy(K.copy()), observed)
     assert lml == pytest.approx(expected, rel=1e-10)
-    np.testing.assert_allclose(posterior.alpha, alpha, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(solution.alpha, alpha, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(
-        derivative().tril(), np.tril(alpha @ alpha.T - t * inverse) / 2, atol=1e-7
+        derivative()[0].tril(), np.tril(alpha @ alpha.T - t * inverse) / 2, atol=1e-7
     )
 
 
@@ -45,11 +44,10 @@ def test_derivative_by_finite_differences():
     noise, step = 0.3, 1e-6
 
     def lml(K):
-        return log_marginal_likelihood(
-            torch.from_numpy(K.copy()), torch.from_numpy(Y), noise, jitter=0.1
-        )
+        observed = Observations(torch.from_numpy(Y), noise, jitter=0.1)
+        return evidence(torch.from_numpy(K.copy()), observed)
 
-    G = lml(K)[1]()
+    G = lml(K)[1]()[0]
     for i, j in [(0, 0), (3, 1), (5, 4)]:
         E = np.zeros_like(K)
         E[i, j] = E[j, i] = step
@@ -57,32 +55,55 @@ def test_derivative_by_finite_differences():
         assert (1 if i == j else 2) * G[i, j].item() == pytest.approx(slope, rel=1e-6)
 
 
+class Given:
+    """A covariance that is this matrix, whatever theta."""
+
+    def __init__(self, K):
+        self.K, self.points = K, SimpleNamespace(n=len(K))
+
+    def gram(self, theta=None, out=None):
+        return self.K.clone(), None
+
+
+def infer(K, Y, noise, ladder=True):
+    return Exact(ladder=ladder).infer(Given(K), Observations(Y, noise))
+
+
 def test_jitter_only_as_much_as_needed():
     K, Y = problem(40)
     K, Y = torch.from_numpy(np.ones_like(K)), torch.from_numpy(Y)
-    ladder = JITTER_LADDER[K.dtype]
-    _, _, added, step = fit_with_jitter(K.clone, Y, 1e-3, ladder=ladder)
-    assert added == step == 0.0
-    _, posterior, added, step = fit_with_jitter(
-        lambda: K - 1e-9 * torch.eye(40), Y, 0.0, ladder=ladder
+    found = infer(K, Y, 1e-3)
+    assert found.jitter == 0.0
+    assert not found.needed_help
+    found = infer(K - 1e-9 * torch.eye(40), Y, 1e-12)
+    assert found.needed_help
+    assert 1e-10 < found.jitter <= 1e-8
+    assert found.jitter / (1 - 1e-9) == pytest.approx(
+        min(JITTER_LADDER[K.dtype], key=lambda step: abs(step - found.jitter))
     )
-    assert step in ladder
-    assert 1e-10 < added <= 1e-8
-    assert torch.isfinite(posterior.alpha).all()
+    assert torch.isfinite(found.posterior().alpha).all()
 
 
 def test_without_a_ladder_a_singular_matrix_is_an_error():
-    K = torch.ones(5, 5, dtype=torch.float64) - torch.eye(5, dtype=torch.float64)
+    K = torch.ones(5, 5, dtype=torch.float64) - 1e-9 * torch.eye(5)
+    Y = torch.ones(5, 1, dtype=torch.float64)
     with pytest.raises(NotPositiveDefiniteError):
-        fit_with_jitter(K.clone, torch.ones(5, 1, dtype=torch.float64), 0.0)
+        infer(K, Y, 1e-12, ladder=False)
+    assert infer(K, Y, 1e-12).needed_help
+
+
+def test_observations_without_noise_get_no_help():
+    K = torch.ones(5, 5, dtype=torch.float64)
+    Y = torch.ones(5, 1, dtype=torch.float64)
+    for noise in (0.0, torch.tensor([1e-12, 0.0, 1e-12, 1e-12, 1e-12]).double()):
+        with pytest.raises(NotPositiveDefiniteError):
+            infer(K - 1e-9 * torch.eye(5), Y, noise)
 
 
 def test_a_ladder_that_does_not_reach_is_an_error():
     K = -torch.eye(5, dtype=torch.float64)
     with pytest.raises(NotPositiveDefiniteError):
-        fit_with_jitter(
-            K.clone, torch.ones(5, 1, dtype=torch.float64), 0.0, ladder=(1e-6,)
-        )
+        infer(K, torch.ones(5, 1, dtype=torch.float64), 1e-12)
 
 
 def test_only_float32_gets_jitter_for_rounding():

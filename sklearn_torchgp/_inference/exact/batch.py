@@ -6,7 +6,7 @@ import torch
 
 
 def log_marginal_likelihoods(K, y, noise, jitter=0.0):
-    """As `exact.log_marginal_likelihood`, for K (b, n, n) and one y (n, t).
+    """As `evidence.evidence` of plain observations, for K (b, n, n) and one y (n, t).
 
     Returns
     -------

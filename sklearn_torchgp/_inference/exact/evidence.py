@@ -1,63 +1,41 @@
-"""log p(y | X) of any Gaussian observation model, its derivative, its posterior.
+"""log p(y | X) of any Gaussian observation model, and its derivative (GPML 2.3, 5.4.1).
 
-Extends GPML algorithm 2.1 (`exact`) to weights, trend and noise of each target. The
-plain model takes `exact.log_marginal_likelihood` as it is.
+A *criterion* is a function ``(K, observations, nugget)`` -> (value, derivative,
+solution), for K (n, n) with its nugget, read and overwritten in its lower triangle; the
+nugget (float or (n,)) is what of K's diagonal is noise of a single copy, and read only
+under weights. ``derivative()``, to be called once, gives (d value / dK (n, n), lower
+triangle; d value / d nugget beyond its place in K: (n,) or None). It may use K's
+memory, where the solution's L is, too; the solution is None where nothing is left of it
+that float64 prediction could use. A matrix without a Cholesky factor raises
+NotPositiveDefiniteError.
 """
 
 import math
 
 import torch
 
-from ..._linalg.cholesky import cholesky_, half_log_det, inverse_, panels, solve
+from ..._linalg import lapack
+from ..._linalg.cholesky import half_log_det
 from ..._linalg.extend import extend_cholesky
-from .plain import log_marginal_likelihood
-from .posterior import Posterior
-from .trend import solve_with_trend
+from . import small
+from .solution import Solution, add_outer_, condition_, precision_, solution_of
 
 
 def evidence(K, observations, nugget=0.0):
-    """Log marginal likelihood summed over targets, and how to differentiate it.
-
-    Parameters
-    ----------
-    K : tensor (n, n)
-        With its nugget; read and overwritten in its lower triangle.
-    observations : Observations
-    nugget : float or tensor (n,)
-        What of K's diagonal is noise of a single copy. Read only under weights.
-
-    Returns
-    -------
-    lml : float
-    derivative : callable
-        ``derivative()`` -> (d lml / dK (n, n), lower triangle; d lml / d nugget beyond
-        its place in K: (n,) or None). To be called once; it may use K's memory.
-    posterior : Posterior
-        Valid until `derivative` is called.
-
-    Raises
-    ------
-    NotPositiveDefiniteError
-    """
-    if observations.plain:
-        problem = observations.y, observations.noise, observations.jitter
-        lml, derivative, posterior = log_marginal_likelihood(K, *problem)
-        return lml, lambda: (derivative(), None), posterior
+    """The criterion log p(y | X), summed over targets."""
+    if observations.plain and lapack.serves(K):
+        return small.evidence(K, observations)
     return per_factor(_one_factor, K, observations, nugget)
 
 
-def per_factor(function, K, observations, nugget):
-    """Sum `function` over the factors that the targets need.
-
-    `function` is ``(K, observations, nugget)`` -> (value, derivative, posterior), as
-    `evidence` describes them.
-    """
+def per_factor(criterion, K, observations, nugget):
+    """Sum a criterion for observations of one factor over the factors needed."""
     parts = observations.factors()
     if len(parts) == 1:
-        return function(K, parts[0], nugget)
+        return criterion(K, parts[0], nugget)
     matrices = [*(K.clone() for _ in parts[1:]), K]
-    values, derivatives, posteriors = zip(
-        *(function(M, part, nugget) for M, part in zip(matrices, parts, strict=True)),
+    values, derivatives, solutions = zip(
+        *(criterion(M, part, nugget) for M, part in zip(matrices, parts, strict=True)),
         strict=True,
     )
 
@@ -69,91 +47,59 @@ def per_factor(function, K, observations, nugget):
             slope = None if slope is None else slope + more_slope
         return G, slope
 
-    return sum(values), derivative, Posterior.stack(posteriors)
-
-
-def condition_(K, observations, nugget=0.0):
-    """The posterior, its factor in K's memory, for observations of one factor."""
-    return posterior_of(cholesky_(observations.cover_(K, nugget)), observations)
-
-
-def posterior_of(L, observations):
-    """The posterior of observations whose covariance has the factor L."""
-    if observations.basis is None:
-        return Posterior(solve(L, observations.y), L)
-    alpha, trend = solve_with_trend(L, observations.basis.H, observations.y)
-    return Posterior(alpha, L, trend)
-
-
-def precision_(posterior):
-    """P, with P y = alpha: K^-1, less what the trend explains (GPML 2.45).
-
-    In the memory of the posterior's L, lower triangle.
-    """
-    L, trend = posterior.L, posterior.trend
-    if trend is None:
-        return inverse_(L)
-    W = torch.linalg.solve_triangular(L.mT, trend.Q, upper=True)
-    return _add_outer_(inverse_(L), W, W, scale=-1.0)
-
-
-def log_density(posterior, observations, own=0.0):
-    """log p(y | X), and its slope in the copies' own noise, for one factor."""
-    y, alpha = observations.y, posterior.alpha
-    n, t = y.shape
-    fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1))
-    lml = -(fit + t * half_log_det(posterior.L)).item()
-    if posterior.trend is not None:
-        # Both H and y lose p dimensions to the trend: (n - p) log 2 pi (GPML 2.45).
-        n -= observations.basis.H.shape[1]
-        half_log_A = posterior.trend.R.diagonal().abs().log().sum().item()
-        lml -= t * (half_log_A - observations.basis.log_scale)
-    lml -= 0.5 * n * t * math.log(2 * math.pi)
-    copies, copies_slope = observations.copies(own)
-    return lml + copies, copies_slope
+    kept = None if solutions[0] is None else Solution.stack(solutions)
+    return sum(values), derivative, kept
 
 
 def _one_factor(K, observations, nugget):
     own = observations.own_noise(nugget, K.diagonal())
-    posterior = condition_(K, observations, nugget)
-    lml, own_slope = log_density(posterior, observations, own)
-    alpha, t = posterior.alpha, observations.y.shape[1]
+    solution = condition_(K, observations, nugget)
+    value, own_slope = log_density(solution, observations, own)
+    alpha, t = solution.alpha, observations.y.shape[1]
 
     def derivative():
-        # (alpha alpha' - t P) / 2, as GPML 5.9
-        G = _add_outer_(precision_(posterior), alpha, alpha, beta=-0.5 * t, scale=0.5)
+        # (alpha alpha' - t P) / 2 (GPML 5.9, with P for K^-1)
+        G = add_outer_(precision_(solution), alpha, alpha, beta=-0.5 * t, scale=0.5)
         return G, observations.noise_slopes_(G.diagonal(), own_slope)
 
-    return lml, derivative, posterior
+    return value, derivative, solution
 
 
-def _add_outer_(A, u, v, *, beta=1.0, scale):
-    """A <- beta A + scale u v' in the lower triangle."""
-    for rows in panels(A.shape[0], 512):
-        block = A[rows, : rows.stop]
-        block.addmm_(u[rows], v[: rows.stop].mT, beta=beta, alpha=scale)
-    return A
+def log_density(solution, observations, own=0.0):
+    """log p(y | X), and its slope in the copies' own noise, for one factor."""
+    y, alpha = observations.y, solution.alpha
+    n, t = y.shape
+    fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1))
+    value = -(fit + t * half_log_det(solution.L)).item()
+    if solution.trend is not None:
+        # Both H and y lose p dimensions to the trend: (n - p) log 2 pi (GPML 2.45).
+        n -= observations.basis.H.shape[1]
+        half_log_A = solution.trend.R.diagonal().abs().log().sum().item()
+        value -= t * (half_log_A - observations.basis.log_scale)
+    value -= 0.5 * n * t * math.log(2 * math.pi)
+    copies, copies_slope = observations.copies(own)
+    return value + copies, copies_slope
 
 
-def extend(posterior, B, C, observations, nugget=0.0, own=0.0):
-    """The evidence and posterior with more rows, from the posterior without them.
+def extended(solution, B, C, observations, nugget=0.0, own=0.0):
+    """The evidence and solution with more rows, from the solution without them.
 
     Parameters
     ----------
-    posterior : Posterior
+    solution : Solution
         Of the first n rows.
     B : tensor (k, n)
         Covariance of the k new rows with the first n.
     C : tensor (k, k)
         Of the new rows, with its nugget; lower triangle.
     observations : Observations
-        Of all n + k rows, with as many factors as the posterior.
+        Of all n + k rows, with as many factors as the solution.
     nugget, own : float or tensor (n + k,)
         The nugget, and what `own_noise` makes of it. Read only under weights.
 
     Returns
     -------
-    lml, posterior : float, Posterior
+    value, solution : float, Solution
 
     Raises
     ------
@@ -162,9 +108,9 @@ def extend(posterior, B, C, observations, nugget=0.0, own=0.0):
     new = slice(B.shape[1], None)
     tail = nugget[new] if isinstance(nugget, torch.Tensor) else nugget
     total, grown = 0.0, []
-    for part, of in zip(posterior.factors(), observations.factors(), strict=True):
+    for part, of in zip(solution.factors(), observations.factors(), strict=True):
         corner = of[new].cover_(C.clone(), tail)
-        one = posterior_of(extend_cholesky(part.L, B, corner), of)
+        one = solution_of(extend_cholesky(part.L, B, corner), of)
         total += log_density(one, of, own)[0]
         grown.append(one)
-    return total, grown[0] if len(grown) == 1 else Posterior.stack(grown)
+    return total, Solution.stack(grown)

@@ -11,20 +11,22 @@ in it, and one noisy copy has 1 / P_ii + N (1 - 1 / w).
 """
 
 import math
+from dataclasses import replace
 
 import torch
 
 from ..._linalg.cholesky import symmetrize_
-from .evidence import condition_, per_factor, precision_
+from .evidence import per_factor
+from .solution import condition_, precision_
 
 
-def leave_one_out(observations, posterior, own=0.0):
+def leave_one_out(observations, solution, own=0.0):
     """Mean and variance of each noisy observation given all other rows.
 
     Parameters
     ----------
     observations : Observations
-    posterior : Posterior
+    solution : Solution
         Of these observations; left as it is.
     own : float or tensor (n,)
         As `Observations.own_noise` says. Read only under weights.
@@ -33,25 +35,36 @@ def leave_one_out(observations, posterior, own=0.0):
     -------
     mean : tensor (n, t)
     variance : tensor (n, n_factors)
+        Where the rows were merged from others, of the rows that were given.
     """
-    diagonals = [
-        precision_(one.with_copied_factor()).diagonal() for one in posterior.factors()
-    ]
-    p = torch.stack(diagonals, dim=1)
-    if posterior.trend is not None:
+    factors = solution.factors()
+    copies = [replace(one, L=one.L.clone()) for one in factors]
+    p = torch.stack([precision_(one).diagonal() for one in copies], dim=1)
+    if solution.trend is not None:
         # Without a row that alone determines a coefficient (P_ii = 0, but for round-off
         # on the scale of 1 / K_ii) the others say nothing: mean NaN, variance infinite.
-        K_ii = [one.L.tril().square().sum(1) for one in posterior.factors()]
+        K_ii = [one.L.tril().square().sum(1) for one in factors]
         p = torch.where(p * torch.stack(K_ii, dim=1) > 1e-10, p, 0.0)
     variance = 1 / p
     if observations.weight is not None:
         rest = 1 - 1 / observations.weight
-        variance = variance + copy_noise(observations, own) * rest[:, None]
-    mean = observations.y - posterior.alpha / p
-    return torch.where(p > 0, mean, math.nan), variance
+        variance = variance + _copy_noise(observations, own) * rest[:, None]
+    mean = observations.y - solution.alpha / p
+    mean = torch.where(p > 0, mean, math.nan)
+    if observations.given is None:
+        return mean, variance
+    return _of_rows_given(mean, variance, observations, own)
 
 
-def copy_noise(observations, own=0.0):
+def _of_rows_given(mean, variance, observations, own):
+    """The moments of each row that was merged, where only that one is left out."""
+    group, weight = observations.given
+    noise, y = _copy_noise(observations, own)[group], observations.y[group]
+    rest = observations.weight[group] - weight
+    return put_back(mean[group], variance[group], y, noise, rest)
+
+
+def _copy_noise(observations, own=0.0):
     """The noise of one copy of each row, (n, n_factors)."""
     parts = observations.factors()
     return torch.stack([part.noise + own for part in parts], dim=1)
@@ -82,20 +95,19 @@ def put_back(mean, variance, y, noise, copies):
 
 
 def loo_log_density(K, observations, nugget=0.0):
-    """Sum of the log densities of left-out observations (GPML 5.10, 5.11).
+    """The criterion sum of log densities of left-out observations (GPML 5.10, 5.11).
 
-    Each of the w copies of a row counts, under what the other rows say. Parameters and
-    returns as for `evidence`; the derivative is that of GPML 5.13, gathered into one
-    matrix by dP = -P dK P.
+    Each of the w copies of a row counts, under what the other rows say. The derivative
+    is that of GPML 5.13, gathered into one matrix by dP = -P dK P.
     """
     return per_factor(_one_factor, K, observations, nugget)
 
 
 def _one_factor(K, observations, nugget):
     own = observations.own_noise(nugget, K.diagonal())
-    posterior = condition_(K, observations, nugget)
-    alpha = posterior.alpha
-    P = precision_(posterior)
+    solution = condition_(K, observations, nugget)
+    alpha = solution.alpha
+    P = precision_(solution)
     p = P.diagonal().clone()[:, None]
     weight = observations.weight
     w = 1.0 if weight is None else weight[:, None]
@@ -116,4 +128,4 @@ def _one_factor(K, observations, nugget):
         own_slope = None if weight is None else d_v * share
         return G, observations.noise_slopes_(G.diagonal(), own_slope)
 
-    return value, derivative, posterior
+    return value, derivative, None

@@ -5,7 +5,7 @@ the derivative's elementwise part stay float64. So are alpha, to 1e-10, and with
 quadratic term of the evidence; log det K and K^-1 keep float32's error, which grows
 with the condition number (``benchmarks/bench_dtype.py`` measures it). Where the
 refinement contracts by less than `CONTRACTION` a step float32 does not know K^-1, and
-the method refuses.
+there is no value. So this is for the way to an optimum, whose end is float64's.
 """
 
 import math
@@ -13,8 +13,7 @@ import math
 import torch
 
 from ..._linalg.cholesky import cholesky_, half_log_det, inverse_, panels, solve
-from ...exceptions import ConditioningError, NotPositiveDefiniteError
-from .posterior import Posterior
+from ...exceptions import NotPositiveDefiniteError
 
 # Residual of the weights relative to y, and steps that may be taken to reach it.
 TOLERANCE = 1e-10
@@ -24,43 +23,13 @@ STEPS = 12
 CONTRACTION = 0.1
 
 
-def log_marginal_likelihood(K, y, noise, jitter=0.0):
-    """As `exact.log_marginal_likelihood`, for K in float64.
-
-    Raises
-    ------
-    ConditioningError
-        If float32 cannot factor K or the refinement does not converge.
-    """
-    n, t = y.shape
-    K.diagonal().mul_(1 + jitter).add_(noise)
-    try:
-        L = cholesky_(K.float())
-    except NotPositiveDefiniteError as error:
-        if not math.isfinite(K.diagonal().sum().item()):
-            raise
-        raise _refusal("float32 has no Cholesky factor of the covariance") from error
-    alpha = _refine(K, L, y)
-    fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1)).item()
-    log_det = 2 * half_log_det(L).item()
-    lml = -fit - 0.5 * t * log_det - 0.5 * n * t * math.log(2 * math.pi)
-
-    def derivative():
-        inverse = inverse_(L)
-        for rows in panels(n):  # (alpha alpha' - t K^-1) / 2 (GPML 5.9)
-            block = K[rows, : rows.stop].copy_(inverse[rows, : rows.stop])
-            block.addmm_(alpha[rows], alpha[: rows.stop].mT, beta=-0.5 * t, alpha=0.5)
-        K.diagonal().mul_(1 + jitter)
-        return K
-
-    return lml, derivative, Posterior(alpha, L)
-
-
 def evidence(K, observations, nugget=0.0):
-    """As `evidence.evidence`, for plain observations.
+    """The criterion `evidence.evidence`, for K in float64 and plain observations.
 
     Raises
     ------
+    NotPositiveDefiniteError
+        Also if float32 cannot factor K or the refinement does not converge.
     ValueError
         For weights, a trend, or noise of each target.
     """
@@ -70,12 +39,26 @@ def evidence(K, observations, nugget=0.0):
             "mean='constant' or 'linear' nor noise_variance of each target. Use "
             "dtype='float64' with these."
         )
-    problem = observations.y, observations.noise, observations.jitter
-    lml, derivative, posterior = log_marginal_likelihood(K, *problem)
-    return lml, lambda: (derivative(), None), posterior
+    y = observations.y
+    n, t = y.shape
+    observations.cover_(K)
+    L = cholesky_(K.float())
+    alpha = refine(K, L, y)
+    fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1)).item()
+    log_det = 2 * half_log_det(L).item()
+    value = -fit - 0.5 * t * log_det - 0.5 * n * t * math.log(2 * math.pi)
+
+    def derivative():
+        inverse = inverse_(L)
+        for rows in panels(n):  # (alpha alpha' - t K^-1) / 2 (GPML 5.9)
+            block = K[rows, : rows.stop].copy_(inverse[rows, : rows.stop])
+            block.addmm_(alpha[rows], alpha[: rows.stop].mT, beta=-0.5 * t, alpha=0.5)
+        return K, observations.noise_slopes_(K.diagonal(), None)
+
+    return value, derivative, None
 
 
-def _refine(K, L, y):
+def refine(K, L, y):
     """K^-1 y by solves with the float32 factor and residuals in float64."""
     alpha = torch.zeros_like(y)
     residual, size = y, y.norm().item()
@@ -91,9 +74,9 @@ def _refine(K, L, y):
         if not after <= CONTRACTION * before:
             break
         before = after
-    raise _refusal(
-        f"a step of the refinement left {after / before:.1g} of the residual "
-        f"(allowed: {CONTRACTION})"
+    raise NotPositiveDefiniteError(
+        "a float32 factor does not know the inverse: a step of the refinement left "
+        f"{after / before:.1g} of the residual (allowed: {CONTRACTION})"
     )
 
 
@@ -107,11 +90,3 @@ def symmetric_product(K, B):
         ]
         out[: rows.start] += left.mT @ B[rows]
     return out
-
-
-def _refusal(reason):
-    return ConditioningError(
-        f"dtype='mixed' does not serve this covariance: {reason}. Its condition number "
-        "is beyond what a float32 factor can carry. Use dtype='float64', or raise "
-        "'alpha' or the lower bound of the WhiteKernel's noise_level."
-    )

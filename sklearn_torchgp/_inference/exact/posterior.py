@@ -1,112 +1,64 @@
-"""What prediction needs, for every dense method: mean, variance and covariance."""
+"""The posterior of exact inference: leave-one-out, conditioning, trend."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 
-import torch
-
-from ..._linalg.cholesky import solve_lower
+from ..dense import DensePosterior
+from .leave_one_out import leave_one_out
+from .solution import Solution, solution_of
 from .trend import Trend
 
+_TREND = ("_trend_Q", "_trend_R", "_trend_beta")
 
-@dataclass(frozen=True)
-class Posterior:
-    """A Gaussian posterior over f (GPML algorithms 2.1, 3.2 and 3.6).
 
-    mean = k' alpha,   variance = k** - |L^-1 (s * k)|^2,   and see `Trend`.
+class ExactPosterior(DensePosterior):
+    """f given noisy observations of it, and of a trend under it (GPML 2.2, 2.7).
 
-    Attributes
-    ----------
-    alpha : tensor (n, t)
-    L : tensor (n, n), or (t, n, n) where each target has a factor; lower triangle
-    trend : Trend, default=None
-    s : tensor (n,), default=None
-        Root of the site precisions; None for 1 (exact inference).
+    It keeps `alpha_` (n, t), `L_` (n, n) or (t, n, n), and where there is a trend its
+    Q, R and beta.
     """
 
-    alpha: torch.Tensor
-    L: torch.Tensor
-    trend: Trend | None = None
-    s: torch.Tensor | None = None
-
     @classmethod
-    def stack(cls, posteriors):
-        """One posterior of t targets from t posteriors of one target."""
-        alpha = torch.cat([posterior.alpha for posterior in posteriors], dim=1)
-        trends = [posterior.trend for posterior in posteriors]
-        trend = None if trends[0] is None else Trend.stack(trends)
-        return cls(alpha, torch.stack([posterior.L for posterior in posteriors]), trend)
+    def of(cls, covariance, observations, solution):
+        """The posterior that keeps this solution."""
+        arrays = {"alpha_": solution.alpha, "L_": solution.L}
+        if solution.trend is not None:
+            arrays.update(zip(_TREND, vars(solution.trend).values(), strict=True))
+        return cls(covariance, observations, arrays)
 
-    def factors(self):
-        """The posteriors of one factor that `stack` made this one from."""
-        if self.L.ndim == 2:
-            return [self]
-        parts = []
-        for j, L in enumerate(self.L):
-            trend = self.trend
-            if trend is not None:
-                trend = Trend(trend.Q[j], trend.R[j], trend.beta[:, j : j + 1])
-            parts.append(Posterior(self.alpha[:, j : j + 1], L, trend))
-        return parts
-
-    def with_copied_factor(self):
-        """The same on memory of its own, for what overwrites L."""
-        return replace(self, L=self.L.clone())
+    @cached_property
+    def trend(self):
+        if self.likelihood.basis is None:
+            return None
+        return Trend(*(self.arrays[name] for name in _TREND))
 
     @property
-    def n_factors(self):
-        return 1 if self.L.ndim == 2 else self.L.shape[0]
+    def solution(self):
+        return Solution(self.alpha, self.L, self.trend)
 
-    def mean(self, k, h=None):
-        """(m, t) in float64, for k = k(Z, X) of shape (m, n), trend columns h (m, p).
+    def leave_one_out(self):
+        """Mean (n, t) and variance (n, n_factors) of the noisy observations."""
+        own = own_noise(self.covariance, self.likelihood)
+        return leave_one_out(self.likelihood, self.solution, own)
 
-        float32 would lose to cancellation what float32 weights still hold, and the
-        answer for a row would depend on the rows beside it.
-        """
-        mean = k.double() @ self.alpha.double()
-        if self.trend is not None:
-            mean += h.double() @ self.trend.beta.double()
-        return mean
+    def factors(self):
+        """A posterior for each factor, of the targets that share it."""
+        parts = zip(self.solution.factors(), self.likelihood.factors(), strict=True)
+        return [
+            ExactPosterior.of(self.covariance, observations, solution)
+            for solution, observations in parts
+        ]
 
-    def explained(self, k, h=None):
-        """The variance that the data take away from the prior's: (m, n_factors).
+    def condition(self, residual):
+        """As the contract says, for a posterior of one factor."""
+        observations = replace(self.likelihood, y=residual)
+        solution = solution_of(self.L, observations)
+        return ExactPosterior.of(self.covariance, observations, solution)
 
-        A trend gives back what is unsure about it.
-        """
-        V = self._whitened(k)
-        unsure = None if self.trend is None else self.trend.unsure(V, h)
-        explained = V.square_().sum(-2)
-        if unsure is not None:
-            explained -= unsure.square_().sum(-2)
-        return explained.reshape(self.n_factors, -1).mT
 
-    def variance_weights(self, k, h=None):
-        """How the variance changes with k and with the trend's columns h.
-
-        Returns
-        -------
-        c : tensor (n_factors, m, n)
-            d variance_i = -2 sum_j c_ij dk_ij + ...
-        e : tensor (n_factors, m, p) or None
-            ... + 2 sum_j e_ij dh_ij.
-        """
-        V = self._whitened(k)
-        e = None
-        if self.trend is not None:
-            unsure = self.trend.unsure(V, h)
-            V = V + self.trend.Q @ unsure
-            e = torch.linalg.solve_triangular(self.trend.R, unsure, upper=True).mT
-            e = e[None] if self.L.ndim == 2 else e
-        c = torch.linalg.solve_triangular(self.L.mT, V, upper=True).mT
-        return c[None] if self.L.ndim == 2 else c, e
-
-    def explained_covariance(self, k, h=None):
-        """The covariance that the data take away: (m, m, n_factors)."""
-        V = self._whitened(k)
-        explained = V.mT @ V
-        if self.trend is not None:
-            unsure = self.trend.unsure(V, h)
-            explained -= unsure.mT @ unsure
-        return explained[..., None] if self.L.ndim == 2 else explained.permute(1, 2, 0)
-
-    def _whitened(self, k):
-        return solve_lower(self.L, (k if self.s is None else k * self.s).mT)
+def own_noise(covariance, observations):
+    """What `Observations.own_noise` says where weights need it, else 0.0."""
+    if observations.weight is None:
+        return 0.0
+    nugget, _ = covariance.nugget()
+    return observations.own_noise(nugget, covariance.diag(covariance.points))

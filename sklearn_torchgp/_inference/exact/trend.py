@@ -40,6 +40,11 @@ class Trend:
         R = torch.stack([trend.R for trend in trends])
         return cls(Q, R, torch.cat([trend.beta for trend in trends], dim=1))
 
+    def unstack(self):
+        """The trends of one target that `stack` made this one from."""
+        parts = zip(self.Q, self.R, self.beta.mT, strict=True)
+        return [Trend(Q, R, beta[:, None]) for Q, R, beta in parts]
+
     def unsure(self, V, h):
         """R^-T h - Q' v: (p, m), or (t, p, m), for V = L^-1 k (.., n, m), h (m, p)."""
         lower = self.R.mT

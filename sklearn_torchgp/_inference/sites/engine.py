@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import torch
 
 from ..._linalg.cholesky import cholesky_, half_log_det, invert_lower_, own_gram_
-from ..exact.posterior import Posterior
 from .acceleration import MEMORY, Stepper
 
 # Of the fixed points of EP and VI: the residual at which the next step is the last.
@@ -66,11 +65,6 @@ class Inference:
     converged: bool
     residual: float
     n_iterations: int
-
-    def posterior(self, K, work=None):
-        """The triple that prediction needs; L is made anew in `work`."""
-        s = self.sites.precision.sqrt()
-        return Posterior(self.alpha[:, None], factor(K, s, work), s=s)
 
 
 class Conditional(NamedTuple):

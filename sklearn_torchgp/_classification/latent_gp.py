@@ -1,0 +1,215 @@
+"""One problem of classification: labels behind one latent function, or one for each."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from .._covariance import Points
+from .._data.arrays import as_numpy, resolve_dtype
+from .._likelihoods import Bernoulli, Softmax
+from .._linalg.draws import joint_draws
+from .._model.base import GPEstimator
+from .._model.methods import classification_method
+from .._model.model import Model
+from .._model.state import FittedArrays, store
+from ..exceptions import NotPositiveDefiniteError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of :class:`TorchGPClassifier` that hold for every problem.
+
+    `softmax` says whether all classes are one problem.
+    """
+
+    kernel: Any = None
+    optimizer: Any = "fmin_l_bfgs_b"
+    n_restarts_optimizer: int = 0
+    max_iter_predict: int = 100
+    warm_start: bool = False
+    random_state: Any = None
+    inference: str = "laplace"
+    link: str = "logit"
+    softmax: bool = False
+    device: Any = "auto"
+    dtype: str = "float64"
+
+
+class LatentGP(GPEstimator, BaseEstimator):
+    """A fitted problem: theta, and what prediction needs.
+
+    Rows and labels come validated; answers are float64 tensors. C is the number of
+    classes, and q of latent functions: C for softmax, 1 for a binary problem.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Attributes
+    ----------
+    kernel_ : kernel
+        Shared by all classes.
+    X_train_, y_train_ : training rows and codes 0, 1, ...
+    alpha_ : ndarray (n,), or (C, n) for softmax
+        K^-1 times the posterior mean (softmax: mode) of f.
+    W_sr_ : ndarray (n,)
+        Root of the site precisions: of W = -d2 log p for Laplace.
+    L_ : ndarray (n, n)
+        Lower Cholesky factor of B = I + W_sr K W_sr.
+    pi_ : ndarray (n,)
+        p(y = 1) at the posterior mean of f.
+    E_ : ndarray (C, n, n), softmax in place of the last three
+        (K + D_c^-1)^-1, with D the weighted probabilities at the mode.
+    M_ : ndarray (n, n), likewise
+        Lower Cholesky factor of the sum of E_ over classes.
+    log_marginal_likelihood_value_ : float
+    optimizer_results_ : list of Bunch
+    """
+
+    # The last solution, and the inference that found it.
+    _start = None, None
+
+    def __init__(self, settings=None):
+        self.settings = settings
+        if settings is not None:  # as attributes, where GPEstimator reads them
+            vars(self).update(vars(settings))
+
+    def fit(self, X, y, sample_weight=None, *, points=None, before=None):
+        """Optimise the hyperparameters, then keep what prediction needs.
+
+        Parameters
+        ----------
+        X : ndarray (n, d), or list of n objects
+            Kept, not copied.
+        y : ndarray (n,)
+            Codes 0, 1, ... of the classes.
+        sample_weight : ndarray (n,), default=None
+            Positive.
+        points : Points, default=None
+            X as tensors, where several problems share them.
+        before : LatentGP, default=None
+            Whose solution is where `warm_start` starts.
+        """
+        self._rng = check_random_state(self.random_state)
+        self.X_train_, self.y_train_ = X, y
+        self.classes_ = np.unique(y)
+        self.sample_weight_ = sample_weight
+        self.kernel_ = self._initial_kernel(fixed=True)
+        if before is not None:
+            self._start = before._start
+        model = self._model(points)
+        objective = self._objective(model, self._first_start(model))
+        reached = self._optimise(lambda: [(None, objective)])
+        evidence = self._condition(objective)
+        self.log_marginal_likelihood_value_ = evidence if reached is None else reached
+        return self
+
+    def points(self, X):
+        """Rows as tensors, for several problems to share."""
+        device = self._device_for(len(X))
+        return Points(X, dtype=resolve_dtype(self.dtype), device=device)
+
+    def _model(self, points=None):
+        device = self._device_for(len(self.y_train_), fitted=True)
+        rows = self.X_train_ if points is None else points
+        of = self.inference, self.softmax, self.max_iter_predict
+        return Model(
+            self._covariance(self.kernel_, rows, device),
+            self._likelihood(FittedArrays(self, device)),
+            classification_method(*of),
+        )
+
+    def _likelihood(self, arrays):
+        codes, weight = arrays["y_train_"], arrays.get("sample_weight_")
+        if not self.softmax:
+            return Bernoulli(self.link, 2.0 * codes - 1.0, weight)
+        one_hot = torch.nn.functional.one_hot(codes.long(), len(self.classes_))
+        return Softmax(one_hot.mT.to(codes), weight)
+
+    def _first_start(self, model):
+        """Where inference starts: a former solution if `warm_start` says so."""
+        inference, start = self._start
+        same = inference == self.inference and np.shape(start)[-1:] == (model.n,)
+        if not (self.warm_start and same):
+            return None
+        points = model.covariance.points
+        return torch.as_tensor(start).to(points.device, points.dtype)
+
+    def _condition(self, objective):
+        """Everything that prediction needs, at kernel_.theta; returns the evidence."""
+        try:
+            found = objective.infer(self.kernel_.theta)
+        except NotPositiveDefiniteError as error:
+            raise NotPositiveDefiniteError(
+                f"The kernel, {self.kernel_}, does not return a finite, positive "
+                "semi-definite matrix on the training rows. Check its hyperparameters "
+                "and bounds, and that the kernel is a valid covariance function."
+            ) from error
+        self._take_note(found)
+        store(self, found.posterior().arrays, as_numpy)
+        return np.float64(found.value)
+
+    def _take_note(self, found):
+        """Keep the solution as a start, and warn if it is none."""
+        self._start = self.inference, as_numpy(found.start)
+        if found.converged:
+            return
+        warnings.warn(
+            f"inference={self.inference!r} did not converge: its residual is "
+            f"{found.residual:.2g} after {found.n_iterations} iterations. Evidence, "
+            "gradient and predictions are inexact. Raise the 'max_iter_predict' "
+            f"parameter (now {self.max_iter_predict}), or give the kernel tighter "
+            "bounds.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+
+    def _log_evidence(self, theta, eval_gradient):
+        model = self._model()
+        objective = self._objective(model, self._first_start(model))
+        try:
+            found = objective.infer(theta)
+        except NotPositiveDefiniteError:
+            value = np.float64(-np.inf)
+            return (value, np.zeros_like(theta)) if eval_gradient else value
+        self._take_note(found)
+        value = np.float64(found.value)
+        if not eval_gradient:
+            return value
+        return value, model.parameters.join(found.gradient())
+
+    def latent_moments(self, X, spread="var"):
+        """Posterior mean (m, q) of the latent functions at X, and their spread.
+
+        `spread` is None, "var": variances (m, q), or "cov": (m, m, q).
+        """
+        mean, spread_ = self._posterior().moments(X, spread)
+        return mean, spread_.clamp(min=0) if spread == "var" else spread_
+
+    def log_proba(self, X):
+        """Log of the class probabilities at X: (m, C)."""
+        posterior = self._posterior()
+        likelihood = posterior.likelihood
+        return likelihood.log_proba(*posterior.moments(X, likelihood.spread))
+
+    def loo_log_proba(self):
+        """Log probabilities (n, C) for each training row without its own label."""
+        posterior = self._posterior()
+        return posterior.likelihood.log_proba(*posterior.leave_one_out())
+
+    def sample_latent(self, X, n_samples, rng):
+        """Joint draws of the latent functions at X: ndarray (m, q, n_samples)."""
+        if not self.softmax:
+            moments = map(as_numpy, self.latent_moments(X, "cov"))
+            return joint_draws(*moments, n_samples, rng)
+        mean, cov = map(as_numpy, self._posterior().joint_moments(X))
+        size = mean.size
+        moments = mean.reshape(size, 1), cov.reshape(size, size, 1)
+        draws = joint_draws(*moments, n_samples, rng)
+        return draws.reshape(*mean.shape, n_samples).swapaxes(0, 1)

@@ -1,0 +1,69 @@
+"""Fitted attributes <-> named tensors: the one store and the one load.
+
+Fitted attributes *are* the state: what a posterior keeps is stored under the names of
+attributes, and read from them anew at every call, so that assigning one takes effect at
+once.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from .._data.arrays import as_numpy, own_or_copy, resolve_dtype
+
+
+class FittedArrays(Mapping):
+    """Attributes of an estimator as tensors of its working dtype on a device, lazily.
+
+    On a CPU an array is the attribute's own memory. A copy on an accelerator is kept,
+    and used again only while the attribute is the very object it was made from.
+    """
+
+    def __init__(self, estimator, device):
+        self._estimator, self._device = estimator, device
+        self._dtype = resolve_dtype(estimator.dtype)
+
+    def __getitem__(self, name):
+        source = getattr(self._estimator, name, None)
+        if source is None:
+            raise KeyError(name)
+        if self._device.type == "cpu":
+            return self._tensor(source)
+        copies = vars(self._estimator).setdefault("_device_copies", {})
+        kept_source, kept = copies.get(name, (None, None))
+        here = kept is not None and kept.device == self._device
+        if not (here and kept_source is source and kept.dtype == self._dtype):
+            kept = self._tensor(source)
+            copies[name] = (source, kept)
+        return kept
+
+    def __iter__(self):
+        return iter(vars(self._estimator))
+
+    def __len__(self):
+        return len(vars(self._estimator))
+
+    def _tensor(self, source):
+        if isinstance(source, np.ndarray):
+            source = own_or_copy(source)
+        return torch.as_tensor(source).to(device=self._device, dtype=self._dtype)
+
+
+def store(estimator, arrays, kind):
+    """Set what a posterior keeps as attributes, in the caller's kind of array.
+
+    Names with a leading underscore are of no concern to users: NumPy, whatever `kind`.
+    """
+    for name, value in arrays.items():
+        private = name.startswith("_")
+        setattr(estimator, name, as_numpy(value) if private else kind(value))
+
+
+def without_device_copies(state):
+    """What is pickled of an estimator's attributes: CPU tensors, no device copies."""
+    return {
+        name: value.cpu() if isinstance(value, torch.Tensor) else value
+        for name, value in state.items()
+        if name != "_device_copies"
+    }

@@ -1,0 +1,126 @@
+"""Training rows, weights, known noise and trend -> the Gaussian likelihood."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from .._data.arrays import as_numpy
+from .._data.rows import distinct_rows, is_table
+from .._likelihoods.gaussian import Basis, Observations, rounding_jitter
+
+
+def observations(y, noise, *, weight=None, columns=None, X=None, given=None):
+    """What exact inference is to condition on.
+
+    Parameters
+    ----------
+    y : tensor (n,) or (n, t)
+    noise : float, ndarray (n,) or (n, t)
+    weight : array (n,), default=None
+    columns : TrendColumns, default=None
+        Of a trend at the rows X.
+    given : (ndarray (m,) of int, ndarray (m,)), default=None
+        As in `Rows`.
+    """
+    y = y[:, None] if y.ndim == 1 else y
+    n_copies = len(y)
+    if weight is not None:
+        weight = torch.as_tensor(as_numpy(weight)).to(y)
+        n_copies = weight.sum().item()
+    if given is not None:
+        group, own = given
+        given = torch.from_numpy(group).to(y.device), torch.from_numpy(own).to(y)
+    if not isinstance(noise, float):
+        # A copy: torch takes neither read-only memory nor negative strides.
+        noise = torch.from_numpy(np.array(noise, order="C")).to(y)
+    helped = isinstance(noise, torch.Tensor) or noise > 0
+    return Observations(
+        y,
+        noise,
+        jitter=rounding_jitter(n_copies, y.dtype) if helped else 0.0,
+        weight=weight,
+        basis=None if columns is None else Basis(columns, X, y),
+        given=given,
+    )
+
+
+def training_noise(alpha, kept, known, scale):
+    """alpha and known noise of the rows, in units of the process.
+
+    Parameters
+    ----------
+    alpha : float or array (n_given,)
+    kept : ndarray or None
+        Which of the rows given these are.
+    known : array (n,) or (n, t) in units of y squared, or None
+    scale : array
+        Of the targets.
+
+    Returns
+    -------
+    float, ndarray (n,) or (n, t)
+    """
+    noise = np.asarray(as_numpy(alpha), dtype=np.float64)
+    if noise.size == 1:
+        noise = noise.item()
+    elif kept is not None:
+        noise = noise[kept]
+    if known is None:
+        return noise
+    known, scale = as_numpy(known), np.asarray(as_numpy(scale))
+    if np.unique(scale).size == 1:
+        scale = scale.reshape(-1)[0]
+    elif known.ndim == 1:  # the scales of the targets differ: so do the factors
+        known = known[:, None]
+    scaled = known / scale**2
+    return scaled + (noise if known.ndim == 1 else np.reshape(noise, (-1, 1)))
+
+
+def merged(model):
+    """The model with rows that are equal in X, y and noise as one with a weight.
+
+    Such rows are what weights mean, so the evidence is the same; but its matrix is
+    smaller and does not turn singular as the noise gets small, where the optimiser
+    would climb round-off.
+    """
+    covariance, observed = model.covariance, model.likelihood
+    X = covariance.points.objects
+    if not covariance.tells_noise or not is_table(X):
+        return model
+    columns = [as_numpy(observed.y)]
+    if isinstance(observed.noise, torch.Tensor):
+        columns.append(as_numpy(observed.noise))
+    index, weight, _ = distinct_rows(X, columns, as_numpy(observed.weight))
+    if len(index) == len(X):
+        return model
+    part = model.rows(index)
+    weight = torch.as_tensor(weight).to(observed.y)
+    return replace(part, likelihood=replace(part.likelihood, weight=weight))
+
+
+def check_n_targets(n_targets, y):
+    """Raise ValueError unless y has as many targets as the parameter says."""
+    seen = y.shape[1] if y.ndim > 1 else 1
+    if n_targets is not None and seen != n_targets:
+        raise ValueError(
+            "The number of targets seen in `y` is different from the parameter "
+            f"`n_targets`. Got {seen} != {n_targets}."
+        )
+
+
+def check_alpha(alpha, n_samples):
+    """Raise ValueError unless `alpha` is a variance, or one for each row."""
+    alpha = np.asarray(as_numpy(alpha))
+    if alpha.ndim == 0:
+        return
+    if alpha.ndim > 1 or alpha.shape[0] not in (1, n_samples):
+        raise ValueError(
+            "alpha must be a scalar or an array with same number of entries as y. "
+            f"({'x'.join(map(str, alpha.shape))} != {n_samples})"
+        )
+    if not (np.isfinite(alpha).all() and (alpha >= 0).all()):
+        raise ValueError(
+            "The 'alpha' parameter must be finite and not negative in every entry. "
+            f"Got a minimum of {alpha.min()!r}; it is a variance."
+        )

@@ -1,0 +1,32 @@
+"""What a regressor keeps between calls beside its fitted attributes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .target_transform import IDENTITY
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """Private state, replaced as a whole; that of its class before any `fit`.
+
+    Attributes
+    ----------
+    kept, given : as in `Rows`
+    columns : TrendColumns or None
+        Of a trend whose coefficients are integrated out.
+    transform : TargetMap or Identity
+    theta_given : tuple of float or None
+        Of the parameter `kernel`, in the last `fit`.
+    factor_key : object
+        What L_ was made from beyond the rows; None for a factor not to be extended.
+    """
+
+    kept: np.ndarray | None = None
+    given: tuple[np.ndarray, np.ndarray] | None = None
+    columns: Any = None
+    transform: Any = IDENTITY
+    theta_given: tuple[float, ...] | None = None
+    factor_key: Any = None
