@@ -46,25 +46,26 @@ TESTS = {
     "_regression/": "test_loo* test_noise* test_weights* test_trend* test_regressor_s*"
     " test_coarse* test_together* test_partial* test_target* test_outputs*",
     "_model/together": "test_together* test_coarse*",
-    "_model/": "test_regressor_[bs]* test_coarse* test_together* test_partial*"
-    " test_loo* test_classifier*",
+    "_model/": "test_regressor_[bs]* test_optimize* test_coarse* test_together*"
+    " test_partial* test_loo* test_classifier* test_devices*",
     "_data/rows": "test_weights* test_noise* test_regressor_b* test_loo*"
     " test_classifier*",
-    "_data/": "test_tensors* test_regressor_[es]* test_regressor_b* test_classifier*",
+    "_data/": "test_tensors* test_regressor_[bes]* test_devices* test_classifier*",
     "_covariance/few": "test_speed* covariance test_regressor_p*",
     "_covariance/features": "test_paths*",
     "_covariance/slopes": "test_gradient* covariance",
     "_covariance/": "covariance test_regressor_p* test_gradient* test_paths*",
-    "_likelihoods/gaussian": "test_weights* test_noise* test_loo* test_trend*",
+    "_likelihoods/gaussian": "test_contracts* test_weights* test_noise* test_loo*"
+    " test_trend*",
     "_likelihoods/": "likelihoods inference test_classifier*",
     "_inference/exact/leave": "test_loo* test_trend*",
     "_inference/exact/mixed": "inference/test_exact* test_speed* test_regressor_b*",
     "_inference/exact/trend": "test_trend*",
     "_inference/exact/batch": "test_together*",
-    "_inference/exact": "inference test_regressor_p* test_weights* test_noise*"
+    "_inference/exact": "inference test_contracts* test_regressor_p* test_weights* test_noise*"
     " test_trend* test_partial* test_loo*",
     "_inference/sites": "inference test_classifier*",
-    "_inference/": "inference test_noise* test_outputs* test_gradient* test_regressor_*"
+    "_inference/": "inference test_contracts* test_noise* test_outputs* test_gradient* test_regressor_*"
     " test_classifier*",
     "_linalg/threads": "test_threads*",
     "_linalg/memory": "test_tensors* test_regressor_s* test_classifier*",
