@@ -62,11 +62,11 @@ TESTS = {
     "_inference/exact/mixed": "inference/test_exact* test_speed* test_regressor_b*",
     "_inference/exact/trend": "test_trend*",
     "_inference/exact/batch": "test_together*",
-    "_inference/exact": "inference test_contracts* test_regressor_p* test_weights* test_noise*"
-    " test_trend* test_partial* test_loo*",
+    "_inference/exact": "inference test_contracts* test_regressor_p* test_weights*"
+    " test_noise* test_trend* test_partial* test_loo*",
     "_inference/sites": "inference test_classifier*",
-    "_inference/": "inference test_contracts* test_noise* test_outputs* test_gradient* test_regressor_*"
-    " test_classifier*",
+    "_inference/": "inference test_contracts* test_noise* test_outputs* test_gradient*"
+    " test_regressor_[ps]* test_classifier*",
     "_linalg/threads": "test_threads*",
     "_linalg/memory": "test_tensors* test_regressor_s* test_classifier*",
     "_linalg/": "linalg inference test_regressor_p* test_partial* test_outputs*",
@@ -237,9 +237,13 @@ def nearest_tests(path):
     inside = path.removeprefix(f"{PACKAGE}/")
     for start, names in TESTS.items():
         if inside.startswith(start):
-            found = [f for name in names.split() for f in ROOT.glob(f"tests/{name}")]
-            files = (f for f in dict.fromkeys(found) if f.is_dir() or f.suffix == ".py")
-            return [f.relative_to(ROOT).as_posix() for f in sorted(files)]
+            found = [
+                path.relative_to(ROOT).as_posix()
+                for name in names.split()
+                for path in sorted(ROOT.glob(f"tests/{name}"))
+                if path.is_dir() or path.suffix == ".py"
+            ]
+            return list(dict.fromkeys(found))
     return []
 
 
