@@ -1,11 +1,20 @@
-"""Every benchmark that runs on a CPU, one after the other: ``python benchmarks``."""
+"""Every benchmark that needs no GPU and no data, in turn: ``python benchmarks``."""
 
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-NAMES = ("import", "lml", "fit", "predict", "memory", "dtype", "evaluations")
+NAMES = (
+    "lml",
+    "fit",
+    "predict",
+    "memory",
+    "import",
+    "dtype",
+    "evaluations",
+    "classification_speed",
+)
 
 for name in NAMES:
     began = time.perf_counter()

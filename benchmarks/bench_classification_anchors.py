@@ -68,7 +68,7 @@ def read(folder):
 
 
 def out_of_fold(model, X, y, folds):
-    """Probabilities of every row from the nine folds it is not in."""
+    """Probabilities of every row from the folds it is not in."""
     p = np.zeros((len(y), len(np.unique(y))))
     split = StratifiedKFold(folds, shuffle=True, random_state=0).split(X, y)
     for train, test in split:
@@ -168,8 +168,9 @@ def main():
     if args.quick:
         data = {name: data[name] for name in ("crabs", "sonar") if name in data}
     rows = [*published(data, folds), *usps(args.data)]
-    rows += calibration(data, min(folds, 5), args.quick)
-    save("classification_anchors", rows, args, folds=folds)
+    fewer = min(folds, 5)
+    rows += calibration(data, fewer, args.quick)
+    save("classification_anchors", rows, args, folds=folds, calibration_folds=fewer)
 
 
 if __name__ == "__main__":

@@ -84,8 +84,7 @@ def main():
     for shape, length_scale in (("one scale", 1.0), ("a scale each", np.ones(d))):
         kernel = ConstantKernel(1.0) * RBF(length_scale)
         case = {"fit": shape, "n": n, "d": d}
-        rounds = 2 if np.ndim(length_scale) == 0 else 1
-        rows += compete(case, fit_contenders(X, y, kernel), rounds=rounds, block=0)
+        rows += compete(case, fit_contenders(X, y, kernel), rounds=5, block=0)
     for variance in (1.0, 9.0, 100.0):
         kernel = ConstantKernel(variance) * RBF(1.5)
         for link in ("logit", "probit"):

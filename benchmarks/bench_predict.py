@@ -1,7 +1,7 @@
 """How long does prediction take, with and without standard deviations?
 
-The floor of the standard deviations is what no exact method escapes: the kernel
-between training and new rows, and one triangular solve with it.
+Beside the standard deviations stands what no exact method escapes, in plain torch
+calls: the kernel between training and new rows, and one triangular solve with it.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from contenders import OURS, SKLEARN, regressor
 from harness import Contender, compete, options, problem, save
 
 
-def floor(model, X_test):
+def plain_calls(model, X_test):
     """() -> V, by the largest calls that torch has: one cdist, one solve."""
     theta = np.exp(model.kernel_.theta)
     scale = torch.from_numpy(theta[1:-1])
@@ -55,7 +55,7 @@ def main():
         for name, model in models.items()
     ]
     deviations.append(
-        Contender("kernel + triangular solve", floor(models[OURS], X_test))
+        Contender("kernel + triangular solve", plain_calls(models[OURS], X_test))
     )
     rows, case = [], {"n": n, "rows": m, "d": d}
     rounds = 3 if args.quick else 5

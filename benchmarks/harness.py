@@ -233,7 +233,7 @@ def options(description, **extra):
     return parser.parse_args()
 
 
-def save(name, rows, args, **facts):
+def save(name, rows, args, *, script=None, **facts):
     """Write the rows, and all that they depend on, as JSON."""
     suffix = "-quick" if args.quick else ""
     path = args.out or RESULTS / f"{name}{suffix}.json"
@@ -241,7 +241,7 @@ def save(name, rows, args, **facts):
     flags = " --quick" if args.quick else ""
     document = {
         "benchmark": name,
-        "command": f"python benchmarks/bench_{name}.py{flags}",
+        "command": f"python benchmarks/{script or f'bench_{name}'}.py{flags}",
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": versions(),

@@ -1,14 +1,18 @@
-"""Where does the time of a fit go?  ``python benchmarks/profile_fit.py 50 4``"""
+"""Where does the time go, in a fit of few rows and in one likelihood of many?
+
+With ``--n 50 --d 4`` one profile is printed: the functions of a whole fit up to 500
+rows, the stages of one likelihood with gradient beyond. Without, those at the sizes
+of PROFILE.rst are saved.
+"""
 
 import cProfile
 import pstats
-import sys
 import time
 import warnings
 
 import torch
 from contenders import OURS, kernel, regressor
-from harness import problem
+from harness import options, problem, save
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_torchgp._covariance import Covariance
@@ -58,13 +62,26 @@ def stages(n, d):
         )
         timed("derivative", derivative)
     whole = spent.pop("likelihood") + spent.pop("derivative")
-    spent["solves, rest"] = max(0.0, whole - spent["factor"] - spent["inverse"])
+    spent["rest"] = max(0.0, whole - spent["factor"] - spent["inverse"])
     total = sum(spent.values())
     for name, seconds in spent.items():
         print(f"{name:14} {1e3 * seconds:9.1f} ms {100 * seconds / total:5.1f} %")
+    case = {"n": n, "d": d}
+    return [
+        {"case": case, "contender": name, "seconds": seconds}
+        for name, seconds in spent.items()
+    ]
+
+
+def main():
+    args = options(__doc__, n={"type": int}, d={"type": int, "default": 8})
+    with one_blas_thread():
+        if args.n is not None:
+            calls(args.n, args.d) if args.n <= 500 else stages(args.n, args.d)
+            return
+        rows = [row for n in (1000, 2000, 4000) for row in stages(n, args.d)]
+    save("profile", rows, args, script="profile_fit")
 
 
 if __name__ == "__main__":
-    n, d = (int(argument) for argument in sys.argv[1:])
-    with one_blas_thread():
-        calls(n, d) if n <= 500 else stages(n, d)
+    main()

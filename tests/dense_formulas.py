@@ -17,14 +17,3 @@ def posterior(kernel, X, y, noise, Z):
     k = kernel(Z, X)
     mean = k @ np.linalg.solve(K, y)
     return mean, kernel(Z, Z) - k @ np.linalg.solve(K, k.T)
-
-
-def numeric_gradient(function, theta, step=1e-5):
-    """Central differences of a scalar function."""
-    theta = np.asarray(theta, dtype=float)
-    gradient = np.empty_like(theta)
-    for i in range(len(theta)):
-        shift = np.zeros_like(theta)
-        shift[i] = step
-        gradient[i] = (function(theta + shift) - function(theta - shift)) / (2 * step)
-    return gradient

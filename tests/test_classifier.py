@@ -8,7 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from classification_cases import REFERENCE, central_differences, kernel_of, two_moons
+from classification_cases import KERNEL, REFERENCE, fixed, kernel_of, two_moons
+from helpers import numeric_gradient
 from scipy.linalg import solve_triangular
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
@@ -28,14 +29,6 @@ METHODS = list(product(("laplace", "ep", "vi"), ("logit", "probit")))
 each_method = pytest.mark.parametrize(("inference", "link"), METHODS)
 MODES = ("one_vs_rest", "one_vs_one", "softmax")
 X_IRIS, y_iris = (part[::5] for part in load_iris(return_X_y=True))
-KERNEL = ConstantKernel(2.0) * RBF(1.5)
-
-
-def fixed(multi_class="one_vs_rest", **params):
-    """A classifier that keeps its kernel: fast, and right for most questions."""
-    given = {"kernel": KERNEL, "optimizer": None, "multi_class": multi_class}
-    return TorchGPClassifier(**(given | params))
-
 
 # --- scikit-learn -------------------------------------------------------------------
 
@@ -225,7 +218,7 @@ def test_gradient_of_the_reported_evidence(multi_class):
     for size in sizes:
         theta = np.linspace(0.1, 0.6, size)
         gradient = model.log_marginal_likelihood(theta, True)[1]
-        expected = central_differences(model.log_marginal_likelihood, theta)
+        expected = numeric_gradient(model.log_marginal_likelihood, theta)
         np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8)
 
 
@@ -507,9 +500,7 @@ def test_bad_parameters_are_refused_before_work(params, message):
 
 
 def test_one_class_is_an_error():
-    with pytest.raises(
-        ValueError, match=r"only one class, np.int64\(3\)|only one class, 3"
-    ):
+    with pytest.raises(ValueError, match=r"only one class, (np\.int64\()?3"):
         fixed().fit([[0.0], [1.0]], [3, 3])
     with pytest.raises(ValueError, match="with positive weight; got only one class"):
         fixed().fit([[0.0], [1.0]], [3, 4], sample_weight=[1, 0])
@@ -554,18 +545,6 @@ def test_fit_on_separable_data(inference, link):
     model.fit(X, X[:, 0] > 0.1)
     assert model.score(X, X[:, 0] > 0.1) == 1.0
     assert np.isfinite(model.log_marginal_likelihood())
-
-
-def test_warm_start_starts_from_the_last_solution():
-    X, y = two_moons(60)
-    cold = TorchGPClassifier(KERNEL).fit(X, y)
-    warm = TorchGPClassifier(KERNEL, warm_start=True).fit(X, y)
-    again = clone(warm).fit(X, y).fit(X, y)
-    for model in (warm, again):
-        np.testing.assert_allclose(
-            model.predict_proba(X), cold.predict_proba(X), atol=1e-6
-        )
-    assert again.fit(X[:30], y[:30]).base_estimator_.alpha_.shape == (30,)
 
 
 @pytest.mark.parametrize("pair", [("laplace", "ep"), ("vi", "laplace"), ("ep", "vi")])

@@ -1,10 +1,15 @@
-"""Packages that take any scikit-learn regressor with `return_std` take ours."""
+"""Packages that take any scikit-learn regressor with `return_std` take ours.
 
+Where a package is absent its tests are skipped, but with ``-m clients`` they fail.
+"""
+
+import importlib
 import warnings
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
@@ -19,6 +24,21 @@ def regressor(**params):
 def bowl(x, noise=0.0, rng=None):
     value = (x[0] - 0.3) ** 2 + (x[1] + 0.2) ** 2
     return value + (0.0 if rng is None else noise * rng.randn())
+
+
+@pytest.fixture
+def client(request):
+    """Imports a package that uses regressors."""
+    wanted = request.config.getoption("markexpr") == "clients"
+
+    def imported(name):
+        with warnings.catch_warnings():  # of what is not ours
+            warnings.simplefilter("ignore")
+            return (
+                importlib.import_module(name) if wanted else pytest.importorskip(name)
+            )
+
+    return imported
 
 
 class TestGradientsOfOneRow:
@@ -48,14 +68,11 @@ class TestGradientsOfOneRow:
             gp.predict(self.X[:1], return_std_grad=True)
 
 
+@pytest.mark.clients
 class TestScikitOptimize:
     @pytest.fixture(autouse=True)
-    def installed(self):
-        # Imports of other packages warn of what is not ours.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.skopt = pytest.importorskip("skopt")
-            yield
+    def installed(self, client):
+        self.skopt = client("skopt")
 
     @pytest.mark.parametrize("acq_func", ["EI", "LCB", "PI"])
     def test_gradient_based_acquisition(self, acq_func):
@@ -73,6 +90,19 @@ class TestScikitOptimize:
             optimizer.tell(x, bowl(x))
         assert min(optimizer.yi) < 0.05
         assert isinstance(optimizer.models[-1], TorchGPRegressor)
+
+    def test_sampled_acquisition(self):
+        optimizer = self.skopt.Optimizer(
+            [(-2.0, 2.0)],
+            base_estimator=TorchGPRegressor(Matern(nu=2.5) + WhiteKernel(1e-4)),
+            acq_optimizer="sampling",
+            n_initial_points=4,
+            random_state=0,
+        )
+        for _ in range(12):
+            x = optimizer.ask()
+            optimizer.tell(x, float((x[0] - 0.5) ** 2))
+        assert min(optimizer.yi) < 0.02
 
     def test_acquisition_gradients_are_right(self):
         from skopt.acquisition import _gaussian_acquisition
@@ -122,11 +152,12 @@ class TestScikitOptimize:
         assert search.fit(data.X, data.y).best_score_ > 0.5
 
 
+@pytest.mark.clients
 class TestBayesianOptimization:
-    def test_finds_the_minimum(self):
+    def test_finds_the_minimum(self, client):
+        bayes_opt = client("bayes_opt")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            bayes_opt = pytest.importorskip("bayes_opt")
             optimizer = bayes_opt.BayesianOptimization(
                 lambda x, y: -bowl([x, y]),
                 {"x": (-1, 1), "y": (-1, 1)},
@@ -140,21 +171,45 @@ class TestBayesianOptimization:
         mean, std = optimizer._gp.predict(np.zeros((1, 2)), return_std=True)
         assert abs(mean[0] + bowl([0, 0])) < 4 * std[0] + 0.05
 
+    def test_suggests_what_it_does_with_scikit_learn(self, client):
+        """Our class in the optimiser's own place, and then it gets on."""
+        bayes_opt = client("bayes_opt")
 
+        def optimizer():
+            return bayes_opt.BayesianOptimization(
+                lambda x, y: -((x - 0.3) ** 2) - (y + 0.2) ** 2,
+                {"x": (-1, 1), "y": (-1, 1)},
+                random_state=0,
+                verbose=0,
+            )
+
+        suggested = []
+        for regressor in (GaussianProcessRegressor, TorchGPRegressor):
+            search = optimizer()
+            search._gp = regressor(
+                Matern(nu=2.5), alpha=1e-6, normalize_y=True, random_state=0
+            )
+            search.maximize(init_points=5, n_iter=0)
+            suggested.append([search.suggest()[name] for name in "xy"])
+        np.testing.assert_allclose(suggested[1], suggested[0], atol=1e-3)
+        initial = search.max["target"]
+        search.maximize(init_points=0, n_iter=8)
+        assert search.max["target"] > initial
+        assert search.max["target"] > -0.05
+
+
+@pytest.mark.clients
 class TestModAL:
     @pytest.fixture(autouse=True)
-    def installed(self, monkeypatch):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            learners = pytest.importorskip("modAL.models.learners")
-            # modAL 0.4.2 names a keyword as scikit-learn did before 1.6.
-            check = learners.check_X_y
+    def installed(self, client, monkeypatch):
+        learners = client("modAL.models.learners")
+        # modAL 0.4.2 names a keyword as scikit-learn did before 1.6.
+        check = learners.check_X_y
 
-            def renamed(*args, force_all_finite=True, **kwargs):
-                return check(*args, ensure_all_finite=force_all_finite, **kwargs)
+        def renamed(*args, force_all_finite=True, **kwargs):
+            return check(*args, ensure_all_finite=force_all_finite, **kwargs)
 
-            monkeypatch.setattr(learners, "check_X_y", renamed)
-            yield
+        monkeypatch.setattr(learners, "check_X_y", renamed)
 
     def test_uncertainty_sampling(self):
         from modAL.models import ActiveLearner

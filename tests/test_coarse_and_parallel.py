@@ -1,24 +1,22 @@
 """Coarse-to-fine optimisation and starts side by side: the same optimum, reported."""
 
+import threading
+
 import joblib
 import numpy as np
 import pytest
+from helpers import surface
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._model.optimize import growing_subsets
+from sklearn_torchgp._model.together import run_together
 
 KERNEL = 1.0 * RBF([1.0, 1.0], (1e-2, 1e2)) + WhiteKernel(0.1, (1e-4, 1e1))
 
 
-def data(n, seed=0):
-    rng = np.random.RandomState(seed)
-    X = rng.uniform(-2, 2, (n, 2))
-    return X, np.sin(2 * X[:, 0]) + X[:, 1] ** 2 / 3 + 0.1 * rng.randn(n)
-
-
 def test_coarse_to_fine_ends_in_the_same_optimum():
-    X, y = data(640)
+    X, y = surface(640)
     plain = TorchGPRegressor(KERNEL).fit(X, y)
     coarse = TorchGPRegressor(KERNEL, optimizer="coarse-to-fine").fit(X, y)
     assert coarse.log_marginal_likelihood_value_ == pytest.approx(
@@ -32,7 +30,7 @@ def test_coarse_to_fine_ends_in_the_same_optimum():
 
 
 def test_coarse_to_fine_takes_noise_and_targets_of_its_rows():
-    X, y = data(600)
+    X, y = surface(600)
     Y, alpha = np.column_stack([y, -2 * y]), np.linspace(1e-3, 1e-1, 600)
     model = TorchGPRegressor(
         1.0 * RBF(1.0), alpha=alpha, optimizer="coarse-to-fine", normalize_y=True
@@ -42,7 +40,7 @@ def test_coarse_to_fine_takes_noise_and_targets_of_its_rows():
 
 
 def test_few_rows_have_no_coarse_stage():
-    X, y = data(60)
+    X, y = surface(60)
     model = TorchGPRegressor(KERNEL, optimizer="coarse-to-fine").fit(X, y)
     plain = TorchGPRegressor(KERNEL).fit(X, y)
     np.testing.assert_array_equal(model.kernel_.theta, plain.kernel_.theta)
@@ -57,9 +55,17 @@ def test_subsets_are_the_same_every_time_and_grow():
     assert growing_subsets(599) == []
 
 
+def test_subsets_are_of_all_rows():
+    """Not the first ones: of a time series they would tell another story."""
+    for rows in growing_subsets(2400):
+        eighths = np.bincount(rows // 300, minlength=8) / len(rows)
+        np.testing.assert_allclose(eighths, 1 / 8, atol=0.04)
+        assert np.array_equal(rows, np.sort(rows))
+
+
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_starts_side_by_side_change_nothing(backend):
-    X, y = data(40)
+    X, y = surface(40)
     options = dict(n_restarts_optimizer=3, random_state=3)
     alone = TorchGPRegressor(KERNEL, **options).fit(X, y)
     with joblib.parallel_config(backend, n_jobs=2):
@@ -71,8 +77,39 @@ def test_starts_side_by_side_change_nothing(backend):
 
 
 def test_n_jobs_is_taken_from_the_estimator():
-    X, y = data(30)
-    model = TorchGPRegressor(KERNEL, n_restarts_optimizer=2, random_state=0)
-    first = model.fit(X, y).kernel_.theta
-    second = model.set_params(n_jobs=2).fit(X, y).kernel_.theta
-    np.testing.assert_allclose(first, second, rtol=1e-6, atol=1e-6)
+    """Two starts that wait for each other: only side by side do they both go on."""
+
+    def model(n_jobs, timeout):
+        meeting = threading.Barrier(2, timeout=timeout)
+
+        def optimizer(obj_func, initial_theta, bounds):
+            meeting.wait()
+            return initial_theta, obj_func(initial_theta, eval_gradient=False)
+
+        return TorchGPRegressor(
+            KERNEL, optimizer=optimizer, n_restarts_optimizer=1, n_jobs=n_jobs
+        )
+
+    X, y = surface(30)
+    with joblib.parallel_config("threading"):
+        model(2, 20).fit(X, y)
+        with pytest.raises(threading.BrokenBarrierError):
+            model(None, 0.1).fit(X, y)
+
+
+def test_a_meeting_that_is_broken_off_lets_nobody_wait():
+    """One member fails: the others hear of it at their next call."""
+    started, told = threading.Event(), []
+
+    def run(objective, start):
+        if start == 0:
+            started.wait(20)
+            raise KeyboardInterrupt
+        started.set()
+        with pytest.raises(RuntimeError, match="broken off"):
+            any(objective(i) is None for i in range(10**5))
+        told.append(start)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_together(lambda thetas: [(t, t) for t in thetas], run, [0, 1])
+    assert told == [1]

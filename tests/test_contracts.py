@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from contract_tables import LIKELIHOODS, MODELS, N, PlainBernoulli, X, model_of
-from dense_formulas import numeric_gradient
+from helpers import numeric_gradient
 from numpy.testing import assert_allclose
 
 from sklearn_torchgp._inference.dense import DensePosterior

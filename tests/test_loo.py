@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from dense_formulas import numeric_gradient
+from helpers import KERNEL, fixed, numeric_gradient
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 from sklearn.exceptions import NotFittedError
@@ -11,17 +11,12 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
 
-KERNEL = 1.3 * RBF([0.7, 1.1]) + WhiteKernel(0.05)
 RNG = np.random.RandomState(0)
 X = RNG.uniform(-2, 2, (16, 2))
 W = RNG.uniform(0.2, 4, 16)
 NOISE = RNG.uniform(0.01, 0.5, 16)
 Y = np.sin(X[:, 0]) + X[:, 1] + 0.3 * RNG.randn(16)
 Y2 = np.c_[Y, 3 * np.cos(X[:, 0]) + 0.1 * RNG.randn(16)]
-
-
-def fixed(**params):
-    return TorchGPRegressor(KERNEL, optimizer=None, **params)
 
 
 def by_refits(gp, y, weight=None, noise=None):
@@ -126,6 +121,13 @@ def test_objective_is_the_sum_of_log_densities(y, weight, noise):
     assert_allclose(gradient, numeric, rtol=1e-6, atol=1e-6)
 
 
+def test_another_theta_is_only_asked_about():
+    gp = fixed().fit(X, Y)
+    gp.loo_log_predictive_density(KERNEL.theta + 1)
+    gp.loo_log_predictive_density(KERNEL.theta + 1, eval_gradient=True)
+    assert_allclose(gp.kernel_.theta, KERNEL.theta)
+
+
 def test_the_evidence_keeps_its_name():
     loo = TorchGPRegressor(KERNEL, objective="loo").fit(X, Y)
     lml = TorchGPRegressor(KERNEL).fit(X, Y)
@@ -178,7 +180,7 @@ def test_callable_objective():
 
 def test_callable_without_gradient_is_told():
     gp = TorchGPRegressor(KERNEL, objective=lambda gp, theta, eval_gradient: 1.0)
-    with pytest.raises(ValueError, match=r"'objective' callable .*\(3,\)|\(4,\)"):
+    with pytest.raises(ValueError, match=r"'objective' callable .*\(4,\).*Got 1\.0"):
         gp.fit(X, Y)
     assert not hasattr(gp, "n_features_in_")
 
@@ -264,3 +266,27 @@ def test_float32_objective_leaves_out_one_of_equal_rows():
     )
     assert_allclose(found.objective_value_, want.objective_value_, rtol=1e-3)
     assert_allclose(found.X_train_, want.X_train_)
+
+
+def test_float32_says_no_less_than_the_noise():
+    """Of merged rows a copy is put back: round-off takes nothing off its noise."""
+    rows = np.arange(16).repeat(2)
+    gp = fixed(1e-6 * RBF(1.0), alpha=0.5, dtype="float32").fit(X[rows], Y[rows])
+    assert len(gp.X_train_) == 16
+    gp.L_ = 0.9 * gp.L_  # as if round-off had made the variances that much smaller
+    _, std = gp.loo_predict(return_std=True)
+    assert_allclose(std, np.sqrt(0.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_row_that_the_trend_needs_is_known_despite_round_off(seed):
+    """A turned and stretched plane: its P_ii is zero but for round-off."""
+    rng = np.random.RandomState(seed)
+    rows = np.c_[rng.randn(9), np.zeros(9)]
+    rows[4, 1] = 1.0  # the fifth row alone tells the second direction
+    turned = 100 * rows @ np.linalg.qr(rng.randn(2, 2))[0] + 1e3
+    gp = fixed(RBF(50.0), mean="linear", alpha=0.01).fit(turned, rng.randn(9))
+    mean, std = gp.loo_predict(return_std=True)
+    assert np.isnan(mean[4])
+    assert np.isinf(std[4])
+    assert np.isfinite(np.delete(std, 4)).all()

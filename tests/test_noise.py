@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import sklearn
 import torch
-from dense_formulas import log_normal, numeric_gradient, posterior
+from dense_formulas import log_normal, posterior
+from helpers import KERNEL, fixed, numeric_gradient
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -14,17 +15,12 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_torchgp import TorchGPRegressor
 
-KERNEL = 1.3 * RBF([0.7, 1.1]) + WhiteKernel(0.05)
 RNG = np.random.RandomState(0)
 X = RNG.uniform(-2, 2, (25, 2))
 NOISE = RNG.uniform(0.01, 0.5, 25)
 Y = np.sin(X[:, 0]) + X[:, 1] + np.sqrt(NOISE) * RNG.randn(25)
 Y2 = np.c_[Y, 100 + 30 * np.cos(X[:, 0]) + RNG.randn(25)]
 Z = RNG.uniform(-2, 2, (7, 2))
-
-
-def fixed(**params):
-    return TorchGPRegressor(KERNEL, optimizer=None, **params)
 
 
 def test_matches_the_dense_formula():
@@ -215,7 +211,7 @@ class TestRouting:
             NOISE[:-1],
             r"'noise_variance' .*\(24,\); allowed .*\(25,\)",
         ),
-        (np.ones((25, 3)), r"\(25, 3\)"),
+        (np.ones((25, 3)), r"'noise_variance' .*\(25, 3\)"),
         (-NOISE, "'noise_variance' .*not negative"),
         (np.where(NOISE > 0.2, np.nan, NOISE), "'noise_variance' .*finite"),
         (np.where(NOISE > 0.2, np.inf, NOISE), "'noise_variance' .*finite"),
@@ -261,3 +257,11 @@ def test_tensors_in_tensors_out(dtype):
 def test_zero_noise_and_one_row():
     gp = fixed(alpha=0.0).fit(X[:1], Y[:1], noise_variance=[0.0])
     assert_allclose(gp.predict(X[:1]), Y[:1] * 1.3 / 1.35)
+
+
+def test_equal_rows_of_unequal_noise_stay_apart_while_optimising():
+    """Merged into one they would share a noise, and the evidence would be another."""
+    twice = np.r_[X, X], np.r_[Y, Y]
+    gp = TorchGPRegressor(KERNEL).fit(*twice, noise_variance=np.r_[NOISE, 9 * NOISE])
+    value = gp.log_marginal_likelihood(gp.kernel_.theta)
+    assert_allclose(gp.log_marginal_likelihood_value_, value, rtol=1e-9)

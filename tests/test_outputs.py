@@ -10,6 +10,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_torchgp import TorchGPRegressor
 
@@ -164,7 +166,14 @@ class TestSampleY:
 
 def test_outputs_pass_no_pipeline_but_predict_does():
     with sklearn.config_context(enable_metadata_routing=True):
-        assert len(fitted().predict(Z, return_std=True, include_noise=True)) == 2
+        pipe = make_pipeline(StandardScaler(), fitted()).fit(X, Y)
+        mean, std = pipe.predict(Z, return_std=True, include_noise=True)
+        scaled = pipe[0].transform(Z)
+        want = pipe[1].predict(scaled, return_std=True, include_noise=True)
+        assert_allclose([mean, std], want)
+    for name in ("predict_interval", "predict_quantiles", "log_predictive_density"):
+        assert hasattr(pipe[1], name)
+        assert not hasattr(pipe, name)
 
 
 def test_gradient_and_paths_need_a_fit():

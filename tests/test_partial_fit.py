@@ -1,19 +1,18 @@
 """New rows at fixed hyperparameters are a refit; warm starts start where fit ended."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
+from helpers import KERNEL, fixed
 from numpy.testing import assert_allclose
 from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp.exceptions import JitterWarning
 
-KERNEL = 1.3 * RBF([0.7, 1.1]) + WhiteKernel(0.05)
 RNG = np.random.RandomState(0)
 X = RNG.uniform(-2, 2, (30, 2))
 W = RNG.uniform(0.2, 4, 30)
@@ -22,10 +21,6 @@ Y = np.sin(X[:, 0]) + X[:, 1] + 0.3 * RNG.randn(30)
 Y2 = np.c_[Y, 3 * np.cos(X[:, 0]) + 0.1 * RNG.randn(30)]
 Z = RNG.uniform(-2, 2, (7, 2))
 CUTS = [slice(0, 12), slice(12, 13), slice(13, 30)]
-
-
-def fixed(**params):
-    return TorchGPRegressor(KERNEL, optimizer=None, **params)
 
 
 def assert_same(gp, refit, rtol=1e-9):
@@ -139,22 +134,63 @@ def test_a_row_that_is_there_already():
     assert gp.jitter_ > 0
 
 
+class Work(TorchDispatchMode):
+    """Counts the flop of torch's matrix operations, to leading order."""
+
+    def __init__(self):
+        super().__init__()
+        self.flop = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        name = function.name().removeprefix("aten::").partition(".")[0]
+        tensors = [a for a in args if isinstance(a, torch.Tensor) and a.ndim >= 2]
+        if "cholesky" in name:
+            self.flop += tensors[0].shape[-1] ** 3 / 3
+        elif "triangular" in name:
+            self.flop += tensors[0].numel() * tensors[1].shape[-1]
+        elif "mm" in name:
+            self.flop += 2 * tensors[-2].numel() * tensors[-1].shape[-1]
+        elif tensors:
+            self.flop += tensors[0].numel()
+        return out
+
+
 def test_cost_is_quadratic():
-    rng = np.random.RandomState(0)
-    x, y = rng.uniform(size=(1500, 3)), rng.randn(1500)
-    gp = TorchGPRegressor(Matern() + WhiteKernel(), optimizer=None)
+    """Twice the rows: a fit takes eight times the operations, a new row four."""
 
-    def seconds(function, *args):
-        began = time.perf_counter()
-        function(*args)
-        return time.perf_counter() - began
+    def work(n):
+        rng = np.random.RandomState(0)
+        x, y = rng.uniform(size=(n + 1, 3)), rng.randn(n + 1)
+        gp = TorchGPRegressor(Matern() + WhiteKernel(), optimizer=None)
+        with Work() as whole:
+            gp.fit(x[:n], y[:n])
+        with Work() as step:
+            gp.partial_fit(x[n:], y[n:])
+        return np.array([whole.flop, step.flop])
 
-    whole = min(seconds(gp.fit, x, y) for _ in range(3))
-    gp.fit(x[:-3], y[:-3])
-    steps = [
-        seconds(gp.partial_fit, x[i : i + 1], y[i : i + 1]) for i in range(1497, 1500)
-    ]
-    assert min(steps) < whole / 2
+    small, large = work(600), work(1200)
+    fit, step = large / small
+    assert fit > 6
+    assert 0 < step < 4.5
+    assert large[1] < large[0] / 20
+
+
+def test_a_factor_with_jitter_is_made_anew():
+    """Its rows carry jitter that new ones would lack: extended it would be neither."""
+    rows, y = np.r_[X[:10], X[:5]], np.r_[Y[:10], Y[:5]]
+    gp = TorchGPRegressor(RBF(1.0), optimizer=None, alpha=1e-20)
+    with pytest.warns(JitterWarning):
+        gp.fit(rows, y)
+    with pytest.warns(JitterWarning):
+        gp.partial_fit(1e3 + X[10:12], Y[10:12])
+    with pytest.warns(JitterWarning):
+        refit = gp.__class__(RBF(1.0), optimizer=None, alpha=1e-20).fit(
+            np.r_[rows, 1e3 + X[10:12]], np.r_[y, Y[10:12]]
+        )
+    assert gp.jitter_ == refit.jitter_ > 0
+    assert_allclose(gp.L_, refit.L_)
+    assert_allclose(gp.L_[-2, -2] ** 2, 1 + gp.jitter_, rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -240,9 +276,13 @@ class TestWarmStart:
         assert_allclose(np.exp(start), [2.0, 0.3])
 
     def test_new_bounds_hold(self):
-        gp = TorchGPRegressor(RBF(1.0) + WhiteKernel(0.1), warm_start=True).fit(X, Y)
+        """The same values, so the last optimum is the start, but within the bounds."""
+        gp = TorchGPRegressor(RBF(8.0) + WhiteKernel(0.1), warm_start=True).fit(X, Y)
+        assert gp.kernel_.k1.length_scale < 6
+        noise = gp.kernel_.k2.noise_level
         gp.set_params(kernel=RBF(8.0, (7.0, 9.0)) + WhiteKernel(0.1)).fit(X, Y)
-        assert 6.99 < np.exp(gp.optimizer_results_[0].theta_start[0]) < 9.01
+        start = np.exp(gp.optimizer_results_[0].theta_start)
+        assert_allclose(start, [7.0, noise], rtol=1e-9)
 
     def test_before_fit_there_is_nothing_to_start_from(self):
         gp = TorchGPRegressor(KERNEL, warm_start=True)

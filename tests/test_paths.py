@@ -90,6 +90,8 @@ def test_paths_are_functions():
     assert_allclose(pickle.loads(pickle.dumps(paths))(Z), whole)
     again = gp.sample_paths(3, random_state=0)
     assert_allclose(again(Z), whole)
+    gp.log_marginal_likelihood(gp.kernel_.theta + 1, clone_kernel=False)
+    assert_allclose(paths(Z), whole)
     gp.set_params(kernel=Matern()).fit(X[:5], -Y[:5])
     assert_allclose(paths(Z), whole)
 

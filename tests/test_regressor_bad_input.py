@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from kernel_zoo import rows
+from helpers import wave
 from sklearn.gaussian_process.kernels import (
     RBF,
     CompoundKernel,
@@ -14,11 +14,11 @@ from sklearn.gaussian_process.kernels import (
     RationalQuadratic,
     WhiteKernel,
 )
+from sklearn.gaussian_process.tests._mini_sequence_kernel import MiniSeqKernel
 
 from sklearn_torchgp import TorchGPRegressor
 
-X = rows(10)
-Y = np.sin(4 * X.sum(1))
+X, Y = wave(10)
 
 
 def spoilt(array, value):
@@ -36,8 +36,13 @@ BAD_DATA = {
     "strings in y": (X, np.array(["a"] * 10, dtype=object), ValueError, "could not"),
     "complex X": (X + 1j, Y, ValueError, "Complex data"),
     "one-dimensional X": (X[:, 0], Y, ValueError, "Expected 2D array"),
-    "three-dimensional X": (X[None], Y, ValueError, "3|inconsistent"),
-    "three-dimensional y": (X, Y[:, None, None], ValueError, "dim 3|dim"),
+    "three-dimensional X": (
+        X[None],
+        Y,
+        ValueError,
+        "dim 3",
+    ),
+    "three-dimensional y": (X, Y[:, None, None], ValueError, "dim 3"),
     "no rows": (X[:0], Y[:0], ValueError, "0 sample"),
     "no columns": (X[:, :0], Y, ValueError, "0 feature"),
     "sparse X": (scipy.sparse.csr_array(X), Y, TypeError, "Sparse data"),
@@ -83,6 +88,16 @@ BAD_PARAMETERS = {
         {"device": torch.device("cuda", 63)},
         ValueError,
         "'device'.*device='cpu'",
+    ),
+    "mixed, leaving out": (
+        {"dtype": "mixed", "objective": "loo"},
+        ValueError,
+        "'dtype' parameter is 'mixed'.*float64.*'loo'",
+    ),
+    "mixed with a trend": (
+        {"dtype": "mixed", "mean": "constant"},
+        ValueError,
+        "'dtype' parameter is 'mixed'.*mean='constant'",
     ),
     "bad seed": ({"random_state": "seed"}, ValueError, "'random_state'"),
 }
@@ -166,3 +181,26 @@ def test_theta_of_wrong_length(theta):
     with pytest.raises(ValueError, match=r"theta.*Should be 2"):
         model.log_marginal_likelihood(theta, clone_kernel=False)
     np.testing.assert_array_equal(model.kernel_.theta, before)
+
+
+def test_mixed_precision_knows_no_weights():
+    model = TorchGPRegressor(RBF() + WhiteKernel(0.1), dtype="mixed")
+    with pytest.raises(ValueError, match="'dtype' parameter is 'mixed'.*sample_weight"):
+        model.fit(X, Y, sample_weight=np.arange(1, 11))
+    assert vars(model).keys() == vars(TorchGPRegressor()).keys()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "mixed"])
+def test_a_covariance_that_overflows_has_no_likelihood(dtype):
+    model = TorchGPRegressor(1.0 * RBF() + WhiteKernel(0.1), dtype=dtype).fit(X, Y)
+    theta = np.array([800.0, 0.0, 0.0])
+    with np.errstate(over="ignore"):
+        value, gradient = model.log_marginal_likelihood(theta, eval_gradient=True)
+    assert value == -np.inf
+    np.testing.assert_array_equal(gradient, 0.0)
+
+
+def test_a_linear_trend_needs_numbers():
+    model = TorchGPRegressor(MiniSeqKernel(), mean="linear", optimizer=None)
+    words = ["ACG", "AAT", "CCG", "TTA"]
+    assert_refused(model, words, np.arange(4.0), ValueError, "'mean' .*numeric feat")

@@ -1,9 +1,11 @@
 """The same numbers as scikit-learn's regressor."""
 
+import functools
 import warnings
 
 import numpy as np
 import pytest
+from helpers import numeric_gradient, wave
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_zoo import COMPOSITES, EXACT_LEAVES, N_FEATURES, ROUGH_LEAVES, ZOO, rows
@@ -27,13 +29,10 @@ OPTIONS = {
 }
 
 
-def data(n=30, targets=None, seed=0):
-    X = rows(n, seed)
-    rng = np.random.RandomState(seed)
-    y = np.sin(4 * X.sum(1)) + 0.2 * rng.randn(n) + 3
-    if targets:
-        y = np.column_stack([y * 10**k + rng.randn(n) for k in range(targets)])
-    return X, y
+FIXED_NOISE = (DotProduct(0.9, "fixed") + WhiteKernel(0.4, "fixed")) ** 3 + RBF(0.7)
+
+# Rows, and one or several targets with noise.
+data = functools.partial(wave, noise=0.2, offset=3.0)
 
 
 def both(kernel, X, y, **options):
@@ -64,8 +63,8 @@ def assert_same_predictions(theirs, ours, Z, tolerance=1e-8):
 @pytest.mark.parametrize("targets", [None, 1, 3])
 @pytest.mark.parametrize(
     "kernel",
-    [*EXACT_LEAVES.values(), *COMPOSITES.values()],
-    ids=[*EXACT_LEAVES, *COMPOSITES],
+    [*EXACT_LEAVES.values(), *COMPOSITES.values(), FIXED_NOISE],
+    ids=[*EXACT_LEAVES, *COMPOSITES, "power-of-fixed-noise"],
 )
 def test_lml_gradient_and_predictions(kernel, targets, options):
     kernel = kernel + WhiteKernel(0.1)
@@ -102,6 +101,30 @@ def test_kernels_that_scikit_learn_differentiates_numerically(kernel):
     # 1e-10; that ours is the derivative is in the contract test.
     np.testing.assert_allclose(gradient, slope, atol=1e-3 * np.abs(slope).max())
     assert_same_predictions(theirs, ours, rows(8, seed=5))
+
+
+# 2^(1 - nu) / Gamma(nu) x^nu K_nu(x), x = sqrt(2 nu) d, with 60 digits of mpmath.
+DISTANCES = [0.0, 1e-3, 0.05, 0.2, 0.5, 1.0, 2.0]
+MATERN = {
+    30.3: [1.0, 0.999999482935292, 0.9987082024942812, 0.9795372196364648,
+           0.8789978447115505, 0.5990223621561828, 0.13542118300394118],
+    200.3: [1.0, 0.9999994974913462, 0.9987445208017783, 0.9801013124123712,
+            0.8819786450768149, 0.6053949445882193, 0.13533748744676485],
+    1000.3: [1.0, 0.9999994994997752, 0.9987495323955325, 0.9801792525548123,
+             0.8823934381841928, 0.6063032712240113, 0.13533537304590232],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("nu", MATERN)
+def test_matern_of_large_order(nu):
+    """Where the Bessel function overflows, or scikit-learn's factors do."""
+    X = np.array(DISTANCES)[:, None]
+    gp = TorchGPRegressor(Matern(nu=nu), optimizer=None, alpha=1.0).fit(X, X[:, 0])
+    K = gp.L_ @ gp.L_.T - np.eye(len(X))
+    np.testing.assert_allclose(K[0], MATERN[nu], atol=1e-10)
+    _, gradient = gp.log_marginal_likelihood([0.3], eval_gradient=True)
+    numeric = numeric_gradient(gp.log_marginal_likelihood, [0.3])
+    np.testing.assert_allclose(gradient, numeric, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kernel", ZOO.values(), ids=ZOO)

@@ -5,7 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
+from helpers import wave
 from kernel_zoo import rows
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -21,8 +23,7 @@ KERNEL = 1.0 * RBF(0.7) + WhiteKernel(0.1)
 
 @pytest.fixture
 def data():
-    X = rows(25)
-    return X, np.sin(4 * X.sum(1))
+    return wave(25)
 
 
 @pytest.fixture
@@ -54,12 +55,16 @@ def test_attributes_have_scikit_learns_types(model, data):
 def test_swapping_the_kernel_after_fit(model):
     """scikit-optimize takes the noise out of `kernel_` after `fit`."""
     Z = rows(4, seed=3)
-    before = model.predict(Z, return_std=True)[1]
+    mean, std = model.predict(Z, return_std=True)
+    noise = model.kernel_.k2.noise_level
     model.kernel_ = model.kernel_.k1
-    after = model.predict(Z, return_std=True)[1]
-    assert (after < before).all()
+    after = model.predict(Z, return_std=True)
+    np.testing.assert_allclose(after[0], mean)
+    np.testing.assert_allclose(after[1] ** 2, std**2 - noise, rtol=1e-6, atol=1e-9)
     model.kernel_.theta = model.kernel_.theta + 1
-    assert not np.allclose(model.predict(Z), np.nan_to_num(before))
+    want = model.kernel_(Z, model.X_train_) @ model.alpha_
+    np.testing.assert_allclose(model.predict(Z), want)
+    assert not np.allclose(want, mean)
 
 
 def test_swapping_arrays_after_fit(model):
@@ -169,6 +174,18 @@ def test_std_is_the_root_of_the_covariances_diagonal():
     np.testing.assert_array_equal(cov, cov.T)
 
 
+@pytest.mark.parametrize("Z", [rows(4, seed=3), rows(25)], ids=["new", "training"])
+def test_variances_are_never_negative(model, Z):
+    """A factor that is too small, as round-off makes it, explains too much."""
+    model.L_ = 0.5 * model.L_
+    model.kernel_ = model.kernel_.k1
+    with pytest.warns(UserWarning, match="Predicted variances smaller than 0"):
+        _, std = model.predict(Z, return_std=True)
+    _, cov = model.predict(Z, return_cov=True)
+    np.testing.assert_array_equal(std, 0.0)
+    np.testing.assert_array_equal(np.diag(cov), 0.0)
+
+
 # --- the record of the optimiser ---------------------------------------------------
 
 
@@ -217,22 +234,59 @@ def test_callable_optimizer(data):
 
 
 def test_one_warning_if_the_best_start_did_not_converge(data, monkeypatch):
-    import scipy.optimize
-
-    from sklearn_torchgp._model import optimize
-
     minimise = scipy.optimize.minimize
 
     def impatient(*args, options, **kwargs):
         return minimise(*args, options={**options, "maxiter": 1}, **kwargs)
 
-    monkeypatch.setattr(optimize.scipy.optimize, "minimize", impatient)
+    monkeypatch.setattr(scipy.optimize, "minimize", impatient)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         TorchGPRegressor(KERNEL, n_restarts_optimizer=3, random_state=0).fit(*data)
     (warning,) = seen
     assert warning.category is ConvergenceWarning
     assert "n_restarts_optimizer" in str(warning.message)
+
+
+@pytest.mark.parametrize(("slope", "flat"), [(5e-3, True), (0.5, False)])
+def test_a_search_that_round_off_stops_has_converged_if_it_is_flat(
+    data, monkeypatch, slope, flat
+):
+    """0.01 nat for a hyperparameter times e is the line."""
+
+    def stopped(function, theta, **options):
+        value, _ = function(theta)
+        return scipy.optimize.OptimizeResult(
+            x=theta,
+            fun=value,
+            jac=np.full_like(theta, slope),
+            nit=3,
+            success=False,
+            message="ABNORMAL",
+        )
+
+    monkeypatch.setattr(scipy.optimize, "minimize", stopped)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        (record,) = TorchGPRegressor(KERNEL).fit(*data).optimizer_results_
+    assert record.converged is flat
+    assert [w.category for w in seen] == [] if flat else [ConvergenceWarning]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "mixed"])
+def test_the_search_stops_at_the_round_off_of_the_precision(data, monkeypatch, dtype):
+    minimise, seen = scipy.optimize.minimize, []
+
+    def watched(*args, options, **kwargs):
+        seen.append(options["ftol"])
+        return minimise(*args, options=options, **kwargs)
+
+    monkeypatch.setattr(scipy.optimize, "minimize", watched)
+    TorchGPRegressor(KERNEL, dtype=dtype).fit(*data)
+    scipys_own = 1e7 * np.finfo(np.float64).eps
+    single = 10 * np.finfo(np.float32).eps
+    want = scipys_own if dtype == "float64" else single
+    assert {round(ftol / want, 9) for ftol in seen} == {1.0}
 
 
 def test_a_hopeless_start_is_reported_as_such():
@@ -263,9 +317,13 @@ def test_alpha_zero_gets_no_help():
         TorchGPRegressor(RBF(1.0), alpha=0.0, optimizer=None).fit(X, np.arange(3.0))
 
 
-def test_float32_reports_its_diagonal(data):
-    model = TorchGPRegressor(KERNEL, dtype="float32").fit(*data)
-    assert 1e-7 < model.jitter_ < 1e-2
+@pytest.mark.parametrize("n", [1, 25])
+def test_float32_reports_its_diagonal(data, n):
+    """(n + 50) eps of what the kernel puts there."""
+    X, y = (part[:n] for part in data)
+    model = TorchGPRegressor(KERNEL, dtype="float32", optimizer=None).fit(X, y)
+    eps, diagonal = np.finfo(np.float32).eps, np.mean(KERNEL.diag(X))
+    assert model.jitter_ == pytest.approx((n + 50) * eps * diagonal, rel=1e-5)
 
 
 # --- persistence -------------------------------------------------------------------
@@ -326,3 +384,15 @@ def test_a_transform_set_after_the_fit_waits_for_the_next_one(data):
     before = model.predict_interval(data[0])
     model.set_params(target_transform=PowerTransformer())
     np.testing.assert_array_equal(model.predict_interval(data[0]), before)
+
+
+@pytest.mark.parametrize("weight", [None, [1, 2, 3, 0.5, 7, 1, 1]])
+@pytest.mark.parametrize("value", [0.1, -1e8 / 3, 7.7e-9])
+def test_a_constant_target_has_no_scale_but_round_off(value, weight):
+    """Its computed deviation is round-off, by which nothing may be divided."""
+    X, y = rows(7), np.full(7, value)
+    assert np.std(np.full(3, 0.1)) > 0
+    model = TorchGPRegressor(KERNEL, optimizer=None, normalize_y=True)
+    model.fit(X, y, sample_weight=weight)
+    assert model._y_train_std == 1.0
+    np.testing.assert_allclose(model.predict(rows(4, seed=3)), value, rtol=1e-12)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sklearn
 import torch
-from dense_formulas import numeric_gradient
+from helpers import fixed, numeric_gradient
 from numpy.testing import assert_allclose
 from scipy.integrate import trapezoid
 from scipy.stats import lognorm, norm
@@ -35,20 +35,17 @@ LOG = FunctionTransformer(np.log, np.exp)
 FALLING = FunctionTransformer(lambda y: -np.log(y), lambda z: np.exp(-z))
 
 
-def fixed(transform=LOG, **params):
-    params = {"alpha": 0.01, **params}
-    return TorchGPRegressor(
-        KERNEL, optimizer=None, target_transform=transform, **params
-    )
+def transformed(transform=LOG, **params):
+    return fixed(KERNEL, **{"alpha": 0.01, **params}, target_transform=transform)
 
 
 def log_moments(y=Y, **options):
     fit = {k: options.pop(k) for k in ("sample_weight",) if k in options}
-    return fixed(None).fit(X, np.log(y), **fit).predict(Z, **options)
+    return transformed(None).fit(X, np.log(y), **fit).predict(Z, **options)
 
 
 def test_moments_are_those_of_the_lognormal():
-    gp = fixed().fit(X, Y)
+    gp = transformed().fit(X, Y)
     mu, C = log_moments(return_cov=True)
     s2 = np.diag(C)
     mean, std = gp.predict(Z, return_std=True)
@@ -64,7 +61,7 @@ def test_moments_are_those_of_the_lognormal():
 
 @pytest.mark.parametrize("transform", [LOG, FALLING], ids=["log", "falling"])
 def test_quantiles_are_mapped_back_exactly(transform):
-    gp = fixed(transform).fit(X, Y)
+    gp = transformed(transform).fit(X, Y)
     mu, s = log_moments(return_std=True, include_noise=True)
     law = lognorm(s[:, None], scale=np.exp(mu)[:, None])
     q = [0.05, 0.5, 0.9]
@@ -74,7 +71,7 @@ def test_quantiles_are_mapped_back_exactly(transform):
 
 @pytest.mark.parametrize("transform", [LOG, FALLING], ids=["log", "falling"])
 def test_density(transform):
-    gp = fixed(transform).fit(X, Y)
+    gp = transformed(transform).fit(X, Y)
     mu, s = log_moments(return_std=True, include_noise=True)
     y = RNG.uniform(0.2, 3, 6)
     want = lognorm.logpdf(y, s, scale=np.exp(mu))
@@ -83,7 +80,7 @@ def test_density(transform):
 
 
 def test_density_integrates_to_one():
-    gp = fixed(PowerTransformer()).fit(X, Y)
+    gp = transformed(PowerTransformer()).fit(X, Y)
     grid = np.linspace(-0.5, 25, 6001)
     rows = np.tile(Z[:1], (len(grid), 1))
     density = np.exp(gp.log_predictive_density(rows, grid))
@@ -108,7 +105,7 @@ def test_density_integrates_to_one():
 @pytest.mark.parametrize("y", [Y, Y2], ids=["one", "two"])
 def test_moments_against_draws(transform, y):
     """Any transformer: quadrature against brute force."""
-    gp = fixed(transform, normalize_y=True).fit(X, y)
+    gp = transformed(transform, normalize_y=True).fit(X, y)
     draws = gp.sample_y(Z, 20000, random_state=0).reshape(6, -1, 20000)
     mean, std = gp.predict(Z, return_std=True)
     _, cov = gp.predict(Z, return_cov=True)
@@ -124,7 +121,7 @@ def test_moments_against_draws(transform, y):
 
 def test_the_median_is_what_scikit_learn_predicts():
     """Its TransformedTargetRegressor maps the mean of T(y) back, and only that."""
-    gp = fixed(PowerTransformer()).fit(X, Y)
+    gp = transformed(PowerTransformer()).fit(X, Y)
     inner = TorchGPRegressor(KERNEL, optimizer=None, alpha=0.01)
     theirs = TransformedTargetRegressor(inner, transformer=PowerTransformer())
     median = gp.predict_quantiles(Z, [0.5])[:, 0]
@@ -133,8 +130,8 @@ def test_the_median_is_what_scikit_learn_predicts():
 
 
 def test_identity_changes_nothing():
-    gp = fixed(StandardScaler(with_mean=False, with_std=False)).fit(X, Y2)
-    plain = fixed(None).fit(X, Y2)
+    gp = transformed(StandardScaler(with_mean=False, with_std=False)).fit(X, Y2)
+    plain = transformed(None).fit(X, Y2)
     for options in ({"return_std": True}, {"return_cov": True}):
         for a, b in zip(
             gp.predict(Z, **options), plain.predict(Z, **options), strict=True
@@ -151,7 +148,7 @@ def test_identity_changes_nothing():
 @pytest.mark.parametrize("transform", [LOG, FALLING, PowerTransformer()])
 @pytest.mark.parametrize("mean", ["zero", "linear", Ridge()])
 def test_gradient(transform, mean):
-    gp = fixed(transform, mean=mean).fit(X, Y2)
+    gp = transformed(transform, mean=mean).fit(X, Y2)
     got, got_std = gp.predict_gradient(Z, return_std=True)
     for i, z in enumerate(Z):
         for j in range(2):
@@ -168,15 +165,15 @@ def test_gradient(transform, mean):
 def test_known_noise_in_units_of_y():
     """To first order: the noise of log y is that of y over y squared."""
     noise = 0.04 * Y**2
-    gp = fixed().fit(X, Y, noise_variance=noise)
-    same = fixed(None).fit(X, np.log(Y), noise_variance=np.full(25, 0.04))
+    gp = transformed().fit(X, Y, noise_variance=noise)
+    same = transformed(None).fit(X, np.log(Y), noise_variance=np.full(25, 0.04))
     assert_allclose(gp.L_, same.L_, rtol=1e-6)
     mu = same.predict(Z)
     new = 0.09 * np.exp(mu) ** 2
     got = gp.predict_quantiles(Z, [0.1], noise_variance=new)[:, 0]
     want = same.predict_quantiles(Z, [0.1], noise_variance=0.09)[:, 0]
     assert_allclose(got, np.exp(want), rtol=1e-6)
-    both = fixed().fit(X, Y2, noise_variance=noise)
+    both = transformed().fit(X, Y2, noise_variance=noise)
     assert both.L_.shape == (2, 25, 25)
     assert_allclose(both.predict(Z)[:, 0], gp.predict(Z), rtol=1e-7)
 
@@ -184,30 +181,32 @@ def test_known_noise_in_units_of_y():
 def test_weights_are_repeated_rows():
     w = RNG.randint(0, 4, 25)
     for transform in (LOG, PowerTransformer(), StandardScaler()):
-        gp = fixed(transform, normalize_y=True).fit(X, Y, sample_weight=w)
-        repeated = fixed(transform, normalize_y=True)
+        gp = transformed(transform, normalize_y=True).fit(X, Y, sample_weight=w)
+        repeated = transformed(transform, normalize_y=True)
         repeated.fit(X.repeat(w, axis=0), Y.repeat(w))
         assert_allclose(gp.predict(Z), repeated.predict(Z), rtol=1e-6)
-    fixed().fit(X, Y, sample_weight=w + 0.5)
+    transformed().fit(X, Y, sample_weight=w + 0.5)
     with pytest.raises(ValueError, match="'target_transform' .*not whole numbers"):
-        fixed(PowerTransformer()).fit(X, Y, sample_weight=w + 0.5)
+        transformed(PowerTransformer()).fit(X, Y, sample_weight=w + 0.5)
 
 
 def test_leave_one_out():
-    gp = fixed().fit(X, Y)
-    mu, s = fixed(None).fit(X, np.log(Y)).loo_predict(return_std=True)
+    gp = transformed().fit(X, Y)
+    mu, s = transformed(None).fit(X, np.log(Y)).loo_predict(return_std=True)
     mean, std = gp.loo_predict(return_std=True)
     assert_allclose(mean, np.exp(mu + s**2 / 2), rtol=1e-9)
     assert_allclose(std, mean * np.sqrt(np.expm1(s**2)), rtol=1e-8)
 
 
 def test_partial_fit_keeps_the_transform():
-    gp = fixed(PowerTransformer()).fit(X[:15], Y[:15], noise_variance=np.ones(15) / 9)
+    gp = transformed(PowerTransformer()).fit(
+        X[:15], Y[:15], noise_variance=np.ones(15) / 9
+    )
     T = PowerTransformer().fit(Y[:15, None])
     assert_allclose(gp.target_transform_.lambdas_, T.lambdas_)
-    gp = fixed().fit(X[:15], Y[:15], noise_variance=0.1 * Y[:15])
+    gp = transformed().fit(X[:15], Y[:15], noise_variance=0.1 * Y[:15])
     gp.partial_fit(X[15:], Y[15:], noise_variance=0.1 * Y[15:])
-    refit = fixed().fit(X, Y, noise_variance=0.1 * Y)
+    refit = transformed().fit(X, Y, noise_variance=0.1 * Y)
     assert_allclose(gp.predict(Z), refit.predict(Z), rtol=1e-7)
     before = dict(vars(gp))
     with pytest.raises(ValueError, match=r"y has the value .*-1\.0"):
@@ -216,7 +215,7 @@ def test_partial_fit_keeps_the_transform():
 
 
 def test_paths():
-    gp = fixed().fit(X, Y)
+    gp = transformed().fit(X, Y)
     paths = gp.sample_paths(3000, random_state=0, n_features=16)(Z)
     assert (paths > 0).all()
     mean, std = gp.predict(Z, return_std=True, include_noise=False)
@@ -224,7 +223,7 @@ def test_paths():
 
 
 def test_std_survives_a_pipeline_and_a_search():
-    pipe = make_pipeline(StandardScaler(), fixed())
+    pipe = make_pipeline(StandardScaler(), transformed())
     grid = {"torchgpregressor__target_transform": [None, LOG, PowerTransformer()]}
     with sklearn.config_context(enable_metadata_routing=True):
         search = GridSearchCV(pipe, grid, cv=3).fit(X, Y)
@@ -236,7 +235,7 @@ def test_std_survives_a_pipeline_and_a_search():
 def test_a_bounded_range_is_no_nan():
     """Box-Cox with a large power: far nodes have no y, the nearest y stands in."""
     y = np.linspace(1, 1.2, 25) ** 0.2
-    gp = fixed(PowerTransformer("box-cox"), alpha=1.0).fit(X, y)
+    gp = transformed(PowerTransformer("box-cox"), alpha=1.0).fit(X, y)
     far = np.array([[50.0, 50.0]])
     mean, std = gp.predict(far, return_std=True)
     assert np.isfinite(mean).all()
@@ -256,7 +255,7 @@ def test_a_bounded_range_is_no_nan():
     ],
 )
 def test_bad_transform(transform):
-    gp = fixed(transform)
+    gp = transformed(transform)
     with pytest.raises(ValueError, match="'target_transform' parameter"):
         gp.fit(X, Y - 1.5)
     assert vars(gp).keys() == vars(TorchGPRegressor()).keys()
@@ -265,16 +264,16 @@ def test_bad_transform(transform):
 def test_y_outside_the_domain():
     log = FunctionTransformer(np.log, np.exp, check_inverse=False)
     with pytest.raises(ValueError, match="(?s)'target_transform' .*goes from -"):
-        fixed(log).fit(X, LOGS)
+        transformed(log).fit(X, LOGS)
 
 
 def test_without_fit_there_is_no_way_back():
     with pytest.raises(NotFittedError):
-        fixed().predict(Z)
+        transformed().predict(Z)
 
 
 def test_many_rows():
-    gp = fixed().fit(X, Y)
+    gp = transformed().fit(X, Y)
     rows = RNG.uniform(-2, 2, (5000, 2))
     mean, std = gp.predict(rows, return_std=True)
     some = [0, 2047, 2048, 4999]
@@ -284,19 +283,19 @@ def test_many_rows():
 
 
 def test_refit_without_transform():
-    gp = fixed().fit(X, Y)
+    gp = transformed().fit(X, Y)
     gp.set_params(target_transform=None).fit(X, Y)
     assert not hasattr(gp, "target_transform_")
-    assert_allclose(gp.predict(Z), fixed(None).fit(X, Y).predict(Z))
+    assert_allclose(gp.predict(Z), transformed(None).fit(X, Y).predict(Z))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_tensors(dtype):
     t = torch.as_tensor
-    gp = fixed(MinMaxScaler(), dtype=dtype).fit(t(X), t(Y))
+    gp = transformed(MinMaxScaler(), dtype=dtype).fit(t(X), t(Y))
     mean, std = gp.predict(t(Z), return_std=True)
     assert isinstance(mean, torch.Tensor)
-    want, want_std = fixed(MinMaxScaler()).fit(X, Y).predict(Z, return_std=True)
+    want, want_std = transformed(MinMaxScaler()).fit(X, Y).predict(Z, return_std=True)
     tolerance = 1e-9 if dtype == "float64" else 2e-3
     assert_allclose(mean, want, rtol=tolerance)
     assert_allclose(std, want_std, rtol=tolerance)
@@ -338,4 +337,38 @@ def test_noise_needs_a_slope():
     zero = np.r_[0.0, Y[1:]]
     root = FunctionTransformer(np.sqrt, np.square)
     with pytest.raises(ValueError, match=r"'target_transform' .* no slope at y = .*0"):
-        fixed(root).fit(X, zero, noise_variance=np.ones(len(Y)))
+        transformed(root).fit(X, zero, noise_variance=np.ones(len(Y)))
+
+
+def test_all_of_the_range_is_used_and_nothing_beyond():
+    """The square of z serves down to zero, far below the training targets."""
+    root = FunctionTransformer(np.sqrt, np.square)
+    y = (0.35 + 0.02 * np.arange(25)) ** 2
+    gp = transformed(root).fit(X, y)
+    plain = transformed(None).fit(X, np.sqrt(y))
+    q = [0.02, 0.2, 0.4, 0.6, 0.98]
+    z = plain.predict_quantiles(Z, q)
+    inside = (z > 0.01) & (z < np.sqrt(y.min()) - 0.01)
+    assert inside.any()
+    assert (z < -0.01).any()
+    found = gp.predict_quantiles(Z, q)
+    assert_allclose(found[inside], z[inside] ** 2, rtol=1e-9)
+    assert_allclose(found[z < -0.01], 0.0, atol=1e-6)
+
+
+def test_a_slope_next_to_the_end_of_the_domain():
+    """Box-Cox refuses y <= 0: steps that would leave are refused row by row."""
+    gp = transformed(PowerTransformer("box-cox", standardize=False)).fit(X, Y)
+    (power,) = gp.target_transform_.lambdas_
+    y = np.array([1e-7, 1.0, 1e-9, 2.0, 1e-6, 1e-3])
+    z = (y**power - 1) / power
+    plain = transformed(None).fit(X, (Y**power - 1) / power)
+    want = plain.log_predictive_density(Z, z) + (power - 1) * np.log(y)
+    assert_allclose(gp.log_predictive_density(Z, y), want, rtol=1e-5)
+
+
+def test_gradient_of_the_mean_alone():
+    gp = transformed().fit(X, Y)
+    found = gp.predict_gradient(Z)
+    assert_allclose(found, gp.predict_gradient(Z, return_std=True)[0], rtol=1e-12)
+    assert_allclose(found, numeric_gradient(gp.predict, Z), rtol=1e-5)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from dense_formulas import log_normal, numeric_gradient
+from dense_formulas import log_normal
+from helpers import KERNEL, fixed, numeric_gradient
 from numpy.testing import assert_allclose
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.gaussian_process.kernels import (
@@ -20,7 +21,6 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_torchgp import TorchGPRegressor
 
-KERNEL = 1.3 * RBF([0.7, 1.1]) + WhiteKernel(0.05)
 RNG = np.random.RandomState(0)
 CENTRE = np.array([5.0, 0.0])
 X = CENTRE + RNG.uniform(-2, 2, (22, 2))
@@ -29,10 +29,6 @@ NOISE = RNG.uniform(0.01, 0.5, 22)
 Y = np.sin(X[:, 0]) + 2 * X[:, 1] - 0.7 * X[:, 0] + 11 + 0.3 * RNG.randn(22)
 Y2 = np.c_[Y, 300 - 20 * X[:, 0] + np.cos(X[:, 1]) + 0.1 * RNG.randn(22)]
 Z = CENTRE + RNG.uniform(-2, 2, (7, 2))
-
-
-def fixed(mean="linear", **params):
-    return TorchGPRegressor(KERNEL, optimizer=None, mean=mean, **params)
 
 
 def columns(mean, X):
@@ -60,7 +56,7 @@ def gpml(mean, y, noise, Z):
 
 @pytest.mark.parametrize("mean", ["constant", "linear"])
 def test_is_the_book(mean):
-    gp = fixed(mean, alpha=0.01).fit(X, Y, noise_variance=NOISE)
+    gp = fixed(mean=mean, alpha=0.01).fit(X, Y, noise_variance=NOISE)
     new_mean, cov, lml, beta = gpml(mean, Y, NOISE + 0.01, Z)
     got, got_cov = gp.predict(Z, return_cov=True)
     assert_allclose(got, new_mean, rtol=1e-9)
@@ -83,7 +79,7 @@ def test_is_the_limit_of_a_vague_prior(mean):
     else:  # b (1 + x'z)
         vague = KERNEL + ConstantKernel(b) * DotProduct(1.0)
     limit = TorchGPRegressor(vague, optimizer=None).fit(X, Y)
-    gp = fixed(mean).fit(X, Y)
+    gp = fixed(mean=mean).fit(X, Y)
     got, std = gp.predict(Z, return_std=True)
     want, want_std = limit.predict(Z, return_std=True)
     assert_allclose(got, want, rtol=1e-5)
@@ -101,7 +97,9 @@ def test_gradient(mean, y, objective, noise):
     noise = {None: None, "rows": NOISE, "targets": np.c_[NOISE, 3 * NOISE]}[noise]
     if noise is not None and noise.ndim == 2:
         noise = noise[:, : y.ndim]
-    gp = fixed(mean, normalize_y=True).fit(X, y, sample_weight=W, noise_variance=noise)
+    gp = fixed(mean=mean, normalize_y=True).fit(
+        X, y, sample_weight=W, noise_variance=noise
+    )
     names = {"lml": "log_marginal_likelihood", "loo": "loo_log_predictive_density"}
     function = getattr(gp, names[objective])
     theta = KERNEL.theta + 0.1
@@ -111,9 +109,9 @@ def test_gradient(mean, y, objective, noise):
 
 def test_the_std_grows_where_the_trend_is_unsure():
     far = np.array([[5.0, 0.0], [50.0, 0.0], [500.0, 0.0]])
-    _, known = fixed("zero").fit(X, Y).predict(far, return_std=True)
-    _, constant = fixed("constant").fit(X, Y).predict(far, return_std=True)
-    _, linear = fixed("linear").fit(X, Y).predict(far, return_std=True)
+    _, known = fixed(mean="zero").fit(X, Y).predict(far, return_std=True)
+    _, constant = fixed(mean="constant").fit(X, Y).predict(far, return_std=True)
+    _, linear = fixed(mean="linear").fit(X, Y).predict(far, return_std=True)
     assert (known < constant).all()
     assert_allclose(constant[1], constant[2])
     assert linear[2] > 5 * linear[1] > 5 * linear[0]
@@ -134,10 +132,10 @@ def test_the_evidence_is_in_the_units_of_the_features():
 
 def test_an_exactly_linear_target():
     y = X @ [3.0, -2.0] + 1e8
-    gp = fixed(normalize_y=True).fit(X, y)
+    gp = fixed(mean="linear", normalize_y=True).fit(X, y)
     assert_allclose(gp.trend_coef_, [3.0, -2.0], rtol=1e-6)
     assert_allclose(gp.predict(Z), Z @ [3.0, -2.0] + 1e8, rtol=1e-12)
-    plain = fixed().fit(X, X @ [3.0, -2.0] + 4)
+    plain = fixed(mean="linear").fit(X, X @ [3.0, -2.0] + 4)
     far = np.array([[1000.0, -1000.0]])
     assert_allclose(plain.predict(far), 5004.0, rtol=1e-8)
     assert_allclose(plain.trend_intercept_, 4, rtol=1e-6)
@@ -160,11 +158,11 @@ def test_optimised_and_normalised():
 
 
 def test_targets_are_independent():
-    gp = fixed().fit(X, Y2, noise_variance=np.c_[NOISE, 3 * NOISE])
-    shared = fixed().fit(X, Y2)
+    gp = fixed(mean="linear").fit(X, Y2, noise_variance=np.c_[NOISE, 3 * NOISE])
+    shared = fixed(mean="linear").fit(X, Y2)
     lml = 0.0
     for j, noise in enumerate([NOISE, 3 * NOISE]):
-        one = fixed().fit(X, Y2[:, j], noise_variance=noise)
+        one = fixed(mean="linear").fit(X, Y2[:, j], noise_variance=noise)
         lml += one.log_marginal_likelihood_value_
         for moments in ({"return_std": True}, {"return_cov": True}):
             for a, b in zip(
@@ -173,7 +171,7 @@ def test_targets_are_independent():
                 assert_allclose(a[..., j], b, rtol=1e-8, atol=1e-10)
         assert_allclose(gp.trend_coef_[j], one.trend_coef_)
         assert_allclose(gp.trend_intercept_[j], one.trend_intercept_)
-        alone = fixed().fit(X, Y2[:, j])
+        alone = fixed(mean="linear").fit(X, Y2[:, j])
         assert_allclose(shared.predict(Z)[:, j], alone.predict(Z), rtol=1e-9)
     assert_allclose(gp.log_marginal_likelihood_value_, lml)
     assert gp.trend_coef_.shape == (2, 2)
@@ -183,9 +181,9 @@ def test_targets_are_independent():
 @pytest.mark.parametrize("mean", ["constant", "linear"])
 def test_weights_are_repeated_rows(mean):
     w = RNG.randint(0, 4, 22)
-    gp = fixed(mean, normalize_y=True)
+    gp = fixed(mean=mean, normalize_y=True)
     gp.fit(X, Y2, sample_weight=w, noise_variance=NOISE)
-    repeated = fixed(mean, normalize_y=True).fit(
+    repeated = fixed(mean=mean, normalize_y=True).fit(
         X.repeat(w, axis=0), Y2.repeat(w, axis=0), noise_variance=NOISE.repeat(w)
     )
     assert_allclose(gp.predict(Z), repeated.predict(Z), rtol=1e-8)
@@ -197,11 +195,11 @@ def test_weights_are_repeated_rows(mean):
 
 @pytest.mark.parametrize("mean", ["constant", "linear"])
 def test_leave_one_out_estimates_the_trend_anew(mean):
-    gp = fixed(mean, alpha=0.02).fit(X, Y, sample_weight=W, noise_variance=NOISE)
+    gp = fixed(mean=mean, alpha=0.02).fit(X, Y, sample_weight=W, noise_variance=NOISE)
     got = np.transpose(gp.loo_predict(return_std=True))
     for i in range(len(X)):
         rows = np.delete(np.arange(22), i)
-        other = fixed(mean, alpha=0.02)
+        other = fixed(mean=mean, alpha=0.02)
         other.fit(X[rows], Y[rows], sample_weight=W[rows], noise_variance=NOISE[rows])
         want = other.predict(
             X[[i]], return_std=True, include_noise=True, noise_variance=NOISE[[i]]
@@ -212,16 +210,16 @@ def test_leave_one_out_estimates_the_trend_anew(mean):
 @pytest.mark.parametrize("mean", ["constant", "linear", Ridge()])
 @pytest.mark.parametrize("y", [Y, Y2], ids=["one", "two"])
 def test_partial_fit_is_a_refit(mean, y):
-    gp = fixed(mean).fit(X[:15], y[:15])
+    gp = fixed(mean=mean).fit(X[:15], y[:15])
     gp.partial_fit(X[15:], y[15:], noise_variance=NOISE[15:])
     trend = 0.0
     if not isinstance(mean, str):  # the regressor of the first fit is kept
         trend = gp.trend_estimator_.predict
         first = Ridge().fit(X[:15], y[:15])
         assert_allclose(trend(Z), first.predict(Z))
-        refit, shift = fixed("zero"), trend(X)
+        refit, shift = fixed(mean="zero"), trend(X)
     else:
-        refit, shift = fixed(mean), 0.0
+        refit, shift = fixed(mean=mean), 0.0
     refit.fit(X, y - shift, noise_variance=np.r_[np.zeros(15), NOISE[15:]])
     back = trend(Z) if callable(trend) else 0.0
     got, std = gp.predict(Z, return_std=True)
@@ -236,7 +234,7 @@ def test_partial_fit_is_a_refit(mean, y):
 def test_leaving_out_a_row_that_the_trend_needs():
     rows = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.5], [0.0, 1.0], [7.0, 0.2]])
     rows[:, 1] = [0, 0, 0, 1, 0]  # the fourth alone tells the second coefficient
-    mean, std = fixed().fit(rows, Y[:5]).loo_predict(return_std=True)
+    mean, std = fixed(mean="linear").fit(rows, Y[:5]).loo_predict(return_std=True)
     needed = np.arange(5) == 3
     assert np.isnan(mean[needed]).all()
     assert np.isinf(std[needed]).all()
@@ -247,9 +245,9 @@ class TestRegressor:
     @pytest.mark.parametrize("y", [Y, Y2], ids=["one", "two"])
     @pytest.mark.parametrize("normalize_y", [False, True])
     def test_is_fitted_first(self, y, normalize_y):
-        gp = fixed(Ridge(), normalize_y=normalize_y).fit(X, y)
+        gp = fixed(mean=Ridge(), normalize_y=normalize_y).fit(X, y)
         ridge = Ridge().fit(X, y)
-        rest = fixed("zero", normalize_y=normalize_y).fit(X, y - ridge.predict(X))
+        rest = fixed(mean="zero", normalize_y=normalize_y).fit(X, y - ridge.predict(X))
         got, std = gp.predict(Z, return_std=True)
         want, want_std = rest.predict(Z, return_std=True)
         assert_allclose(got, want + ridge.predict(Z), rtol=1e-9)
@@ -259,34 +257,34 @@ class TestRegressor:
         assert not hasattr(gp.mean, "coef_")
 
     def test_gets_the_weights(self):
-        gp = fixed(LinearRegression()).fit(X, Y, sample_weight=W)
+        gp = fixed(mean=LinearRegression()).fit(X, Y, sample_weight=W)
         want = LinearRegression().fit(X, Y, sample_weight=W)
         assert_allclose(gp.trend_estimator_.coef_, want.coef_)
         with pytest.raises(ValueError, match="'mean' .*takes no sample_weight"):
-            fixed(KNeighborsRegressor()).fit(X, Y, sample_weight=W)
+            fixed(mean=KNeighborsRegressor()).fit(X, Y, sample_weight=W)
 
     def test_any_regressor_in_a_search(self):
-        pipe = make_pipeline(StandardScaler(), fixed(Ridge()))
+        pipe = make_pipeline(StandardScaler(), fixed(mean=Ridge()))
         means = ["zero", "linear", Ridge(), RandomForestRegressor(3, random_state=0)]
         grid = {"torchgpregressor__mean": means}
         search = GridSearchCV(pipe, grid, cv=2).fit(X, Y)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-        nested = GridSearchCV(fixed(Ridge()), {"mean__alpha": [0.1, 10]}, cv=2)
+        nested = GridSearchCV(fixed(mean=Ridge()), {"mean__alpha": [0.1, 10]}, cv=2)
         assert nested.fit(X, Y).best_params_["mean__alpha"] == 0.1
 
 
 def test_refits_leave_nothing_of_another_mean():
-    gp = fixed("linear").fit(X, Y)
+    gp = fixed(mean="linear").fit(X, Y)
     gp.set_params(mean=Ridge()).fit(X, Y)
     assert not hasattr(gp, "trend_coef_")
     gp.set_params(mean="zero").fit(X, Y)
     assert not hasattr(gp, "trend_estimator_")
-    assert_allclose(gp.predict(Z), fixed("zero").fit(X, Y).predict(Z))
+    assert_allclose(gp.predict(Z), fixed(mean="zero").fit(X, Y).predict(Z))
 
 
 @pytest.mark.parametrize("mean", ["quadratic", None, 3, Ridge, ["linear"]])
 def test_unknown_mean(mean):
-    gp = fixed(mean)
+    gp = fixed(mean=mean)
     with pytest.raises(ValueError, match="'mean' parameter must be one of .*'linear'"):
         gp.fit(X, Y)
     assert vars(gp).keys() == vars(TorchGPRegressor()).keys()
@@ -298,17 +296,19 @@ def test_unknown_mean(mean):
     ids=["few", "constant", "collinear"],
 )
 def test_undetermined_trend(rows):
-    gp = fixed()
+    gp = fixed(mean="linear")
     with pytest.raises(ValueError, match="'mean' .*determine only 2 of its 3"):
         gp.fit(rows, Y[: len(rows)])
     assert not hasattr(gp, "n_features_in_")
-    assert np.isfinite(fixed("constant").fit(rows, Y[: len(rows)]).predict(Z)).all()
+    assert np.isfinite(
+        fixed(mean="constant").fit(rows, Y[: len(rows)]).predict(Z)
+    ).all()
 
 
 def test_one_row_and_constant_target():
-    gp = fixed("constant").fit(X[:1], Y[:1])
+    gp = fixed(mean="constant").fit(X[:1], Y[:1])
     assert_allclose(gp.predict(Z), Y[0])
-    gp = fixed("linear", normalize_y=True).fit(X, np.full(22, 5.0))
+    gp = fixed(mean="linear", normalize_y=True).fit(X, np.full(22, 5.0))
     assert_allclose(gp.predict(Z), 5.0)
     assert_allclose(gp.trend_coef_, 0, atol=1e-12)
 
@@ -323,10 +323,12 @@ def test_duplicated_rows_are_merged_while_optimising():
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_tensors(dtype):
     t = torch.as_tensor
-    gp = fixed(dtype=dtype, alpha=0.01).fit(t(X), t(Y))
+    gp = fixed(mean="linear", dtype=dtype, alpha=0.01).fit(t(X), t(Y))
     mean, std = gp.predict(t(Z), return_std=True)
     assert isinstance(mean, torch.Tensor)
-    want, want_std = fixed(alpha=0.01).fit(X, Y).predict(Z, return_std=True)
+    want, want_std = (
+        fixed(mean="linear", alpha=0.01).fit(X, Y).predict(Z, return_std=True)
+    )
     tolerance = 1e-9 if dtype == "float64" else 1e-3
     assert_allclose(mean, want, rtol=tolerance)
     assert_allclose(std, want_std, rtol=tolerance)
@@ -334,4 +336,4 @@ def test_tensors(dtype):
 
 def test_zero_mean_has_the_plain_evidence():
     lml = log_normal(Y, 0, KERNEL(X) + 1e-10 * np.eye(22))
-    assert_allclose(fixed("zero").fit(X, Y).log_marginal_likelihood_value_, lml)
+    assert_allclose(fixed(mean="zero").fit(X, Y).log_marginal_likelihood_value_, lml)

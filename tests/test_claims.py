@@ -1,0 +1,215 @@
+"""The documents say what the result files say.
+
+Each claim is a sentence, or the row of a table, with a hole for every figure, and the
+values that belong there, as the benchmarks wrote them. A figure that differs fails, as
+does a sentence that is no longer found, or a factor that no claim here knows.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+OURS, SKLEARN, GPYTORCH = "sklearn_torchgp", "scikit-learn", "GPyTorch (Cholesky)"
+
+if not RESULTS.is_dir():
+    pytest.skip("the benchmarks are not here", allow_module_level=True)
+
+
+def results(name):
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def row(name, contender, **case):
+    """The one row of a result file with this contender and (at least) this case."""
+    (found,) = (
+        row
+        for row in results(name)["rows"]
+        if row["contender"] == contender and case.items() <= row["case"].items()
+    )
+    return found
+
+
+def ratio(name, contender, **case):
+    return row(name, contender, **case)["ratio"]
+
+
+def milliseconds(seconds):
+    """Two digits, or as many as the integer has."""
+    value = 1e3 * seconds
+    return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
+
+
+def times(ratio):
+    return f"{ratio:.1f}" if ratio < 9.95 else f"{ratio:.0f}"
+
+
+def fixed_point(digits):
+    return f"{{:.{digits}f}}".format
+
+
+def lml_table():
+    for n, d in ((10, 1), (50, 4), (200, 8), (1000, 8), (2000, 8), (4000, 8)):
+        cells = [
+            milliseconds(row("lml", OURS, n=n)["seconds"]),
+            times(ratio("lml", SKLEARN, n=n)),
+            times(ratio("lml", GPYTORCH, n=n)),
+        ]
+        text = f"{n}, {d} {{}} {{}} x {{}} x"
+        if n >= 1000:
+            text += " {}"
+            cells.append(times(1 / ratio("lml", "floor", n=n)))
+        yield "README.rst", text, cells
+
+
+def memory():
+    matrices = [row("memory", name)["quality"]["matrices"] for name in (OURS, SKLEARN)]
+    text = "Peak memory of it at n = {}, d = {}, in n x n matrices: {}, scikit-learn {}"
+    case = row("memory", OURS)["case"]
+    cells = [case["n"], case["d"], times(matrices[0]), times(matrices[1])]
+    yield "README.rst", text, cells
+
+
+def whole_fits():
+    found = [r for r in results("fit")["rows"] if r["contender"] == SKLEARN]
+    sizes, factors = ([*map(str, a)] for a in (
+        [r["case"]["n"] for r in found], [times(r["ratio"]) for r in found]
+    ))  # fmt: skip
+    listed = [f"{', '.join(a[:-1])} and {a[-1]}" for a in (sizes, factors)]
+    text = "A whole fit at n = {} takes scikit-learn {} times as long, to the same"
+    yield "README.rst", text, listed
+
+
+def predictions():
+    mean = ratio("predict", SKLEARN, ask="mean")
+    std = ratio("predict", SKLEARN, ask="std")
+    solve = ratio("predict", "kernel + triangular solve", ask="std")
+    case = row("predict", OURS, ask="std")["case"]
+    text = (
+        "At n = {} the means of {} new rows take it {} times as long, with deviations "
+        "{} times: there both wait for the triangular solve (kernel and solve alone, "
+        "in plain torch calls, take {} times as long as ours"
+    )
+    two = fixed_point(2)
+    cells = [case["n"], f"{case['rows']:,}", times(mean), two(std), two(solve)]
+    yield "README.rst", text, cells
+
+
+def classification_speed():
+    name, one = "classification_speed", fixed_point(1)
+    case = row(name, SKLEARN, fit="one scale")["case"]
+    each = row(name, SKLEARN, fit="a scale each")
+    once = " (one timed call)" if each["spread"][0] == each["spread"][1] else ""
+    text = (
+        "a fit at n = {}, d = {} takes scikit-learn {} times as long with a length "
+        "scale for each feature{} and {} times with one for all"
+    )
+    single = ratio(name, SKLEARN, fit="one scale")
+    yield (
+        "README.rst",
+        text,
+        [case["n"], case["d"], one(each["ratio"]), once, one(single)],
+    )
+    factors = {"ep": [], "vi": []}
+    for r in results(name)["rows"]:
+        inference = r["contender"].split()[0]
+        if inference in factors:
+            factors[inference].append(r["ratio"])
+    ends = {key: (one(min(f)), one(max(f))) for key, f in factors.items()}
+    yield "README.rst", '``"ep"`` costs {} to {} times as much', ends["ep"]
+    yield "README.rst", '``"vi"`` costs somewhat more than EP ({} to {})', ends["vi"]
+
+
+def log_losses():
+    name, three = "classification_anchors", fixed_point(3)
+    folds = results(name)["calibration_folds"]
+    yield "README.rst", "Log loss by cross-validation in {} folds", [folds]
+    found = [r for r in results(name)["rows"] if "calibration" in r["case"]]
+    gaps, spreads = [], []
+    for data in dict.fromkeys(r["case"]["calibration"] for r in found):
+        scores = {
+            r["contender"]: r["quality"]
+            for r in found
+            if r["case"]["calibration"] == data
+        }
+        theirs = scores.pop("scikit-learn")
+        gaps.append(abs(theirs["log_loss"] - scores["laplace"]["log_loss"]))
+        spreads.append(np.ptp([s["error"] for s in scores.values()]))
+        order = [k for k in ("laplace", "ep", "vi", "softmax") if k in scores]
+        assert len(order) == len(scores)
+        label = "digits (300)" if data == "digits" else data
+        cells = [three(scores[k]["log_loss"]) for k in order]
+        yield "README.rst", " ".join([label, *["{}"] * len(order)]), cells
+        if "softmax" in scores:
+            assert max(scores, key=lambda k: scores[k]["log_loss"]) == "softmax"
+    least = np.ceil(1e3 * max(gaps)) / 1e3
+    yield "README.rst", "scikit-learn's is within {} of Laplace's", [three(least)]
+    assert max(spreads) < 2
+    yield "README.rst", "Errors differ by less than two points", []
+    yield "README.rst", "is the least confident of all", []
+
+
+def profile():
+    """The table of stages, once profile_fit.py has been run for all of it."""
+    if not (RESULTS / "profile.json").exists():
+        yield "benchmarks/PROFILE.rst", "before there was a result file", []
+        return
+    for stage, label in (
+        ("gram", "kernel into the buffer"),
+        ("factor", "factor"),
+        ("inverse", "inverse"),
+        ("pullback", "pullback"),
+        ("rest", "weights, outer product"),
+    ):
+        cells = [row("profile", stage, n=n)["seconds"] for n in (1000, 2000, 4000)]
+        yield (
+            "benchmarks/PROFILE.rst",
+            f"{label} {{}} {{}} {{}}",
+            [f"{1e3 * s:.0f}" if s >= 0.02 else f"{1e3 * s:.1f}" for s in cells],
+        )
+
+
+SOURCES = (
+    lml_table,
+    profile,
+    memory,
+    whole_fits,
+    predictions,
+    classification_speed,
+    log_losses,
+)
+CLAIMS = [claim for source in SOURCES for claim in source()]
+
+
+def text_of(document):
+    return " ".join((ROOT / document).read_text().split())
+
+
+@pytest.mark.parametrize(("document", "text", "values"), CLAIMS, ids=lambda v: str(v))
+def test_the_document_says_what_was_measured(document, text, values):
+    said = text.format(*values)
+    pattern = re.escape(text).replace(r"\{\}", "(.+?)")
+    match = re.search(pattern, text_of(document))
+    assert said in text_of(document), f"{said!r}, found: {match and match.group()!r}"
+
+
+@pytest.mark.parametrize("document", ["README.rst", "benchmarks/README.rst"])
+def test_no_factor_is_said_that_was_not_measured(document):
+    rest = text_of(document)
+    for _, text, values in CLAIMS:
+        rest = rest.replace(text.format(*values), "")
+    assert re.findall(r"[\d.]+ (?:x|times|%)(?!\w)(?! n )", rest) == ["95 %"] * (
+        document == "README.rst"
+    )
+
+
+def test_a_result_file_comes_from_its_benchmark():
+    for path in RESULTS.glob("*.json"):
+        found = json.loads(path.read_text())
+        assert found["benchmark"] == path.stem
+        assert (ROOT / found["command"].split()[1]).exists()
+        assert found["rows"]
