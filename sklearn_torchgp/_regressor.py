@@ -9,24 +9,17 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from ._data.arrays import (
-    ArrayKind,
-    as_numpy,
-    check_no_dates,
-    check_same_kind,
-    resolve_dtype,
-)
-from ._data.rows import Rows, as_numbers, is_table
+from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
+from ._data.rows import Rows, is_table
 from ._linalg.memory import memory_for
 from ._model.base import DEFAULT_KERNEL_IS_FREE, GPEstimator
-from ._model.methods import MIXED, OBJECTIVES, check_method, conditioning_method
+from ._model.methods import OBJECTIVES, check_regression, conditioning_method
 from ._model.model import Model
 from ._model.objective import Objective
-from ._model.optimize import OPTIMIZERS, growing_subsets, same_form
+from ._model.optimize import same_form
 from ._model.state import FittedArrays, store
-from ._model.together import batch_of_starts
 from ._regression.leave_one_out import LeaveOneOut
 from ._regression.observations import (
     check_alpha,
@@ -49,6 +42,9 @@ _OF_TARGETS = (
 )  # fmt: skip
 # What the last fit's rows led to: a prediction on the way to new ones has none.
 _OF_FACTOR = ("alpha_", "L_")
+
+# What a regressor asks of y.
+_NUMBERS = {"multi_output": True, "y_numeric": True}
 
 
 class TorchGPRegressor(
@@ -292,10 +288,7 @@ class TorchGPRegressor(
             self._check_params()
             kernel = self._starting_kernel()
             self._rng = check_random_state(self.random_state)
-            X, y, kind = self._validate_training_data(
-                X, y, multi_output=True, y_numeric=True
-            )
-            y = as_numbers(y)
+            X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
@@ -453,22 +446,7 @@ class TorchGPRegressor(
     def _check_params(self):
         super()._check_params()
         check_mean(self.mean)
-        check_method(self.method)
-        if not callable(self.objective) and self.objective not in OBJECTIVES:
-            raise ValueError(
-                f"The 'objective' parameter must be one of {sorted(OBJECTIVES)} or a "
-                f"callable. Got {self.objective!r} instead."
-            )
-        if isinstance(self.optimizer, str) and self.optimizer not in OPTIMIZERS:
-            raise ValueError(
-                f"The 'optimizer' parameter must be one of {list(OPTIMIZERS)}, a "
-                f"callable or None. Got {self.optimizer!r} instead."
-            )
-        if self.dtype == "mixed" and self.objective == "loo":
-            raise ValueError(
-                "The 'dtype' parameter is 'mixed', which goes with objective='lml' "
-                "only. Use dtype='float64' for objective='loo'."
-            )
+        check_regression(self.method, self.objective, self.optimizer, self.dtype)
 
     def _starting_kernel(self):
         """The kernel that `fit` starts from: a copy of its own, or of the last one."""
@@ -520,39 +498,11 @@ class TorchGPRegressor(
         ):
             setattr(self, name, kind(value))
 
-    def _stages(self):
-        """What to maximise: in float32 or on few rows first, if so asked, then all."""
-        n, stages = self.X_train_.shape[0], []
-        if self._has_own_objective():
-            return [(n, self._objective(None))]
-        if self.dtype == "mixed":
-            stages.append(("float32", Objective(self._model(MIXED))))
-        if self.optimizer == "coarse-to-fine":
-            model = self._model(OBJECTIVES[self.objective])
-            for rows in growing_subsets(n):
-                stages.append((len(rows), Objective(model.rows(rows))))
-        return [*stages, (n, self._objective(self._training_model()))]
-
     def _training_model(self):
         """The model whose value is the objective."""
         model = self._model(OBJECTIVES[self.objective])
         # Leaving out a row with its copies is not leaving out one of equal rows.
         return merged(model) if self.objective == "lml" else model
-
-    def _together(self):
-        """The evaluation of all starts as one batch, where that pays; else None."""
-        # An override need not bear several threads.
-        minimise = type(self)._constrained_optimization
-        if (
-            self.n_restarts_optimizer == 0
-            or minimise is not GPEstimator._constrained_optimization
-            or self.optimizer != "fmin_l_bfgs_b"
-            or self.dtype == "mixed"
-            or self.objective != "lml"
-            or self._has_own_objective()
-        ):
-            return None
-        return batch_of_starts(self._training_model(), self.X_train_.shape[0])
 
     def _set_values(self, reached, evidence):
         """objective_value_ and the evidence, from what optimisation reached, if any."""
@@ -615,17 +565,7 @@ class TorchGPRegressor(
 
     def _new_rows(self, X, y, sample_weight, noise_variance):
         check_same_kind(X, self.X_train_, f"{type(self).__name__}.partial_fit()")
-        X, y = validate_data(
-            self,
-            as_numpy(X),
-            as_numpy(y),
-            reset=False,
-            multi_output=True,
-            y_numeric=True,
-            **self._input_rules(self.kernel),
-        )
-        check_no_dates(X)
-        y = as_numbers(y)
+        X, y, _ = self._validate_training_data(X, y, reset=False, **_NUMBERS)
         if y.shape[1:] != self.y_train_.shape[1:]:
             raise ValueError(
                 f"y has shape {y.shape}; after a fit to y of shape "

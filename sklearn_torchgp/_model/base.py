@@ -20,11 +20,14 @@ from .._data.arrays import (
     resolve_device,
     resolve_dtype,
 )
+from .._data.rows import as_numbers
 from .._inference import Prior
+from .methods import MIXED, OBJECTIVES
 from .objective import Objective, UserObjective
 from .optimize import (
     OPTIMIZERS,
     best,
+    growing_subsets,
     lbfgsb,
     run_starts,
     starting_points,
@@ -32,6 +35,7 @@ from .optimize import (
     warn_unless_converged,
 )
 from .state import FittedArrays, without_device_copies
+from .together import batch_of_starts
 
 # scikit-learn optimises its regressor's default kernel from version 1.9 on.
 DEFAULT_KERNEL_IS_FREE = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9)
@@ -84,7 +88,7 @@ class GPEstimator:
             self, as_numpy(X), as_numpy(y), **self._input_rules(self.kernel), **rules
         )
         check_no_dates(X)
-        return X, y, kind
+        return X, as_numbers(y) if rules.get("y_numeric") else y, kind
 
     def _validate_rows(self, X, method):
         """New rows as a validated NumPy array, and the kind of array that X was."""
@@ -151,6 +155,34 @@ class GPEstimator:
                 theta, eval_gradient=eval_gradient, clone_kernel=False
             )
         return Objective(model, start)
+
+    def _stages(self):
+        """What to maximise: in float32 or on few rows first, if so asked, then all."""
+        n, stages = self.X_train_.shape[0], []
+        if self._has_own_objective():
+            return [(n, self._objective(None))]
+        if self.dtype == "mixed":
+            stages.append(("float32", Objective(self._model(MIXED))))
+        if self.optimizer == "coarse-to-fine":
+            model = self._model(OBJECTIVES[self.objective])
+            for rows in growing_subsets(n):
+                stages.append((len(rows), Objective(model.rows(rows))))
+        return [*stages, (n, self._objective(self._training_model()))]
+
+    def _together(self):
+        """The evaluation of all starts as one batch, where that pays; else None."""
+        # An override need not bear several threads.
+        minimise = type(self)._constrained_optimization
+        if (
+            self.n_restarts_optimizer == 0
+            or minimise is not GPEstimator._constrained_optimization
+            or self.optimizer != "fmin_l_bfgs_b"
+            or self.dtype == "mixed"
+            or self.objective != "lml"
+            or self._has_own_objective()
+        ):
+            return None
+        return batch_of_starts(self._training_model(), self.X_train_.shape[0])
 
     def _optimise(self, make_stages, n_jobs=None, together=None):
         """Optimise kernel_.theta; returns the value reached, None if nothing was done.

@@ -8,6 +8,7 @@ from .._inference import (
     loo_log_density,
     mixed_evidence,
 )
+from .optimize import OPTIMIZERS
 
 # How the covariance is treated: values of the parameter `method`.
 METHODS = ("exact",)
@@ -22,6 +23,26 @@ def check_method(method):
         raise ValueError(
             f"The 'method' parameter must be one of {list(METHODS)}. Got {method!r} "
             "instead."
+        )
+
+
+def check_regression(method, objective, optimizer, dtype):
+    """Raise ValueError unless a regressor's parameters name a method that there is."""
+    check_method(method)
+    if not callable(objective) and objective not in OBJECTIVES:
+        raise ValueError(
+            f"The 'objective' parameter must be one of {sorted(OBJECTIVES)} or a "
+            f"callable. Got {objective!r} instead."
+        )
+    if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"The 'optimizer' parameter must be one of {list(OPTIMIZERS)}, a "
+            f"callable or None. Got {optimizer!r} instead."
+        )
+    if dtype == "mixed" and objective == "loo":
+        raise ValueError(
+            "The 'dtype' parameter is 'mixed', which goes with objective='lml' "
+            "only. Use dtype='float64' for objective='loo'."
         )
 
 
