@@ -11,7 +11,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern
 
 from sklearn_torchgp import TorchGPClassifier
 from sklearn_torchgp._covariance import Covariance
-from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference import SITE_ALGORITHMS
 from sklearn_torchgp._inference.sites.engine import factor
 from sklearn_torchgp._linalg.cholesky import symmetrize_
 
@@ -73,7 +73,7 @@ def latent(result, K, k):
 
 def check_gradient(inference, likelihood, kernel, X, *, rtol, **options):
     """The pullback of a method's derivative against differences of its evidence."""
-    method = METHODS[inference]
+    method = SITE_ALGORITHMS[inference]
 
     def lml(theta):
         K, _ = gram_of(kernel, X, theta)

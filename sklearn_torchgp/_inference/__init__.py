@@ -12,10 +12,10 @@ from .sites.laplace import laplace
 from .sites.method import SiteMethod, SoftmaxLaplace
 from .sites.vi import vi
 
-METHODS = {"laplace": laplace, "ep": ep, "vi": vi}
+SITE_ALGORITHMS = {"laplace": laplace, "ep": ep, "vi": vi}
 
 __all__ = [
-    "METHODS",
+    "SITE_ALGORITHMS",
     "Exact",
     "Prior",
     "SiteMethod",

@@ -1,7 +1,7 @@
 """From the flat parameters of an estimator to its method: only here."""
 
-from .._inference import METHODS as SITE_ALGORITHMS
 from .._inference import (
+    SITE_ALGORITHMS,
     Exact,
     SiteMethod,
     SoftmaxLaplace,

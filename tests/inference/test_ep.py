@@ -14,11 +14,11 @@ from classification_cases import (
 from scipy.stats import multivariate_normal
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference import SITE_ALGORITHMS
 from sklearn_torchgp._inference.sites.engine import leave_one_out
 from sklearn_torchgp._likelihoods import Bernoulli
 
-ep = METHODS["ep"]
+ep = SITE_ALGORITHMS["ep"]
 
 
 def sequential_ep(K, likelihood, sweeps=200):

@@ -7,10 +7,10 @@ from classification_cases import LINKS, check_gradient, gram_of, tensor, two_moo
 from scipy.optimize import minimize
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference import SITE_ALGORITHMS
 from sklearn_torchgp._likelihoods import Bernoulli
 
-laplace = METHODS["laplace"]
+laplace = SITE_ALGORITHMS["laplace"]
 
 
 def slow_laplace(K, likelihood):

@@ -21,7 +21,7 @@ from classification_cases import (
 )
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
 
-from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference import SITE_ALGORITHMS
 from sklearn_torchgp._inference.sites import engine
 from sklearn_torchgp._inference.sites.engine import leave_one_out
 from sklearn_torchgp._likelihoods import Bernoulli, class_log_probabilities
@@ -29,7 +29,7 @@ from sklearn_torchgp._likelihoods import Bernoulli, class_log_probabilities
 laplace_module = importlib.import_module("sklearn_torchgp._inference.sites.laplace")
 
 CASES = [pytest.param(p, s, id=label) for label, p, s in settings()]
-ALL = pytest.mark.parametrize("inference", METHODS)
+ALL = pytest.mark.parametrize("inference", SITE_ALGORITHMS)
 BOTH = pytest.mark.parametrize("link", LINKS)
 
 
@@ -40,7 +40,7 @@ def test_reference_values(problem, setting, inference, link):
     expected = setting[f"{REFERENCE_NAMES[inference]}_{link}"]
     covariance = covariance_of(kernel_of(setting), problem["X_train"])
     K, pullback = gram_of(kernel_of(setting), problem["X_train"])
-    result = METHODS[inference](K, Bernoulli(link, tensor(problem["y_train"])))
+    result = SITE_ALGORITHMS[inference](K, Bernoulli(link, tensor(problem["y_train"])))
     lml = expected["elbo"] if inference == "vi" else expected["lml"]
     assert result.converged
     assert result.lml == pytest.approx(lml, rel=1e-8)
@@ -61,7 +61,7 @@ def test_one_and_two_points(case):
     K, _ = gram_of(kernel_of(case), case["X"])
     for name, lml in case["values"].items():
         inference, link = name.split("_")
-        result = METHODS[inference](K, Bernoulli(link, tensor(case["y"])))
+        result = SITE_ALGORITHMS[inference](K, Bernoulli(link, tensor(case["y"])))
         assert result.lml == pytest.approx(lml, rel=1e-10)
 
 
@@ -70,7 +70,9 @@ def test_bound_below_ep_near_the_exact_evidence(problem, setting):
     K, _ = gram_of(kernel_of(setting), problem["X_train"])
     for link in LINKS:
         likelihood = Bernoulli(link, tensor(problem["y_train"]))
-        lml = {name: method(K, likelihood).lml for name, method in METHODS.items()}
+        lml = {
+            name: method(K, likelihood).lml for name, method in SITE_ALGORITHMS.items()
+        }
         exact = setting[f"exact_{link}_importance"]
         assert lml["vi"] < exact["lml"] + 3 * exact["lml_stderr"]
         assert lml["vi"] < lml["ep"]
@@ -83,7 +85,7 @@ def test_bound_below_ep_near_the_exact_evidence(problem, setting):
 def test_symmetries(inference, link):
     X, y = two_moons(30)
     K, _ = gram_of(ConstantKernel(4.0) * RBF(1.0), X)
-    method = METHODS[inference]
+    method = SITE_ALGORITHMS[inference]
     result = method(K, Bernoulli(link, tensor(y)))
     flipped = method(K, Bernoulli(link, tensor(-y)))
     assert flipped.lml == pytest.approx(result.lml, rel=1e-10)
@@ -98,7 +100,7 @@ def test_symmetries(inference, link):
 def test_no_variance_means_fair_coins(inference, link):
     X, y = two_moons(30)
     K, _ = gram_of(ConstantKernel(1e-9) * RBF(1.0), X)
-    result = METHODS[inference](K, Bernoulli(link, tensor(y)))
+    result = SITE_ALGORITHMS[inference](K, Bernoulli(link, tensor(y)))
     assert result.converged
     assert result.lml == pytest.approx(-30 * np.log(2), abs=1e-7)
 
@@ -129,7 +131,7 @@ def test_hard_cases_are_finite_and_right(X, y, variance):
     for link in LINKS:
         likelihood = Bernoulli(link, tensor(y))
         lml = {}
-        for inference, method in METHODS.items():
+        for inference, method in SITE_ALGORITHMS.items():
             K, pullback = gram_of(kernel, X)
             result = method(K, likelihood, max_iter=500)
             assert result.converged, (inference, link)
@@ -148,7 +150,7 @@ def test_duplicates_with_opposite_labels_cancel(inference, link):
     X = np.repeat(np.linspace(-2, 2, 5)[:, None], 2, axis=0)
     y = np.tile([-1.0, 1.0], 5)
     K, _ = gram_of(ConstantKernel(10.0) * RBF(1.0), X)
-    result = METHODS[inference](K, Bernoulli(link, tensor(y)))
+    result = SITE_ALGORITHMS[inference](K, Bernoulli(link, tensor(y)))
     np.testing.assert_allclose(K @ result.alpha, 0, atol=1e-7)
 
 
@@ -160,7 +162,7 @@ def test_float32_follows_float64(inference, link):
     lml, gradients = [], []
     for dtype in (torch.float64, torch.float32):
         K, pullback = gram_of(kernel, X, dtype=dtype)
-        result = METHODS[inference](K, Bernoulli(link, tensor(y).to(dtype)))
+        result = SITE_ALGORITHMS[inference](K, Bernoulli(link, tensor(y).to(dtype)))
         assert result.converged
         lml.append(result.lml)
         gradients.append(pullback(result.derivative()))
@@ -178,8 +180,8 @@ def test_weights_are_repeated_rows(inference, link):
     weighted = Bernoulli(link, tensor(y), tensor(weight))
     K_copies, pullback_copies = gram_of(kernel, np.repeat(X, weight, axis=0))
     copied = Bernoulli(link, tensor(np.repeat(y, weight)))
-    a = METHODS[inference](K, weighted)
-    b = METHODS[inference](K_copies, copied)
+    a = SITE_ALGORITHMS[inference](K, weighted)
+    b = SITE_ALGORITHMS[inference](K_copies, copied)
     assert a.lml == pytest.approx(b.lml, rel=1e-9)
     loo_a = leave_one_out(K, a.sites, weighted.copies)
     loo_b = leave_one_out(K_copies, b.sites)
@@ -197,7 +199,7 @@ def test_inputs_are_left_alone(inference, link):
     X, y = two_moons(20)
     K, _ = gram_of(ConstantKernel(4.0) * RBF(1.0), X)
     before = K.clone()
-    METHODS[inference](K, Bernoulli(link, tensor(y))).derivative()
+    SITE_ALGORITHMS[inference](K, Bernoulli(link, tensor(y))).derivative()
     assert torch.equal(K, before)
 
 
@@ -207,9 +209,9 @@ def test_a_work_buffer_changes_nothing(inference, n):
     X, y = two_moons(n)
     K, _ = gram_of(ConstantKernel(4.0) * RBF(1.0), X)
     likelihood = Bernoulli("logit", tensor(y))
-    plain = METHODS[inference](K, likelihood)
+    plain = SITE_ALGORITHMS[inference](K, likelihood)
     work = torch.full_like(K, torch.nan)
-    buffered = METHODS[inference](K, likelihood, work=work)
+    buffered = SITE_ALGORITHMS[inference](K, likelihood, work=work)
     assert buffered.lml == pytest.approx(plain.lml, rel=1e-13)
     G, G_buffered = plain.derivative(), buffered.derivative()
     np.testing.assert_allclose(G.tril(), G_buffered.tril(), atol=1e-12)
@@ -230,7 +232,7 @@ def test_extreme_problems_converge_with_margin(X, y, weight, inference):
             weights = None if weight is None else tensor(weight)
             likelihood = Bernoulli(link, tensor(y), weights)
             for matrix in (K, K * (1 + 1e-12 * (noise + noise.mT))):
-                result = METHODS[inference](matrix, likelihood)
+                result = SITE_ALGORITHMS[inference](matrix, likelihood)
                 assert result.converged, (variance, link)
                 assert result.n_iterations <= most, (variance, link)
 
@@ -245,7 +247,7 @@ def test_unscaled_rows_and_a_quartic_kernel(inference, link):
     X, y = unscaled_rows()
     for kernel in (DotProduct(), DotProduct() ** 2):
         K, _ = gram_of(kernel, X)
-        result = METHODS[inference](K, Bernoulli(link, tensor(y)))
+        result = SITE_ALGORITHMS[inference](K, Bernoulli(link, tensor(y)))
         if (inference, link) == ("vi", "probit") and not result.converged:
             assert kernel == DotProduct() ** 2
             assert result.residual > 1
@@ -270,9 +272,9 @@ def test_iterations_are_bounded_in_all(inference, monkeypatch):
     monkeypatch.setattr(engine, "factor", counted)
     monkeypatch.setattr(laplace_module, "factor", counted)
     for max_iter in (1, 2, 7, 30):
-        for start in (None, METHODS[inference](2.0 * K, likelihood).start):
+        for start in (None, SITE_ALGORITHMS[inference](2.0 * K, likelihood).start):
             counts.clear()
-            result = METHODS[inference](K, likelihood, start, max_iter=max_iter)
+            result = SITE_ALGORITHMS[inference](K, likelihood, start, max_iter=max_iter)
             assert result.n_iterations <= max_iter
             # One more to come back from a step, or to expand at a start.
             assert len(counts) <= max_iter + 3
@@ -286,9 +288,9 @@ def test_converged_in_float32_means_it(inference, link):
     X, y = np.r_[X, X[:20]], np.r_[y, -y[:20]]
     for kernel in (1e5 * RBF(1e5), 1e5 * RBF(1.0), 1e3 * RBF(1e5), 10.0 * RBF(1.0)):
         K, _ = gram_of(kernel, X)
-        exact = METHODS[inference](K, Bernoulli(link, tensor(y)))
+        exact = SITE_ALGORITHMS[inference](K, Bernoulli(link, tensor(y)))
         K, _ = gram_of(kernel, X, dtype=torch.float32)
-        single = METHODS[inference](K, Bernoulli(link, tensor(y).float()))
+        single = SITE_ALGORITHMS[inference](K, Bernoulli(link, tensor(y).float()))
         assert exact.converged
         if single.converged:
             assert single.lml == pytest.approx(exact.lml, abs=0.05)

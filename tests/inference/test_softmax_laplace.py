@@ -8,7 +8,7 @@ from helpers import numeric_gradient
 from sklearn.datasets import load_iris
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference import SITE_ALGORITHMS
 from sklearn_torchgp._inference.sites.softmax_laplace import (
     posterior_blocks,
     softmax_laplace,
@@ -104,7 +104,9 @@ def test_two_classes_are_a_logit_with_twice_the_kernel():
     y = (labels > 0).astype(int)
     K, _ = grams([ConstantKernel(2.0) * RBF(1.5)], X)
     joint = softmax_laplace(K, Softmax(one_hot(y)))
-    binary = METHODS["laplace"](2 * K[0], Bernoulli("logit", tensor(2.0 * y - 1)))
+    binary = SITE_ALGORITHMS["laplace"](
+        2 * K[0], Bernoulli("logit", tensor(2.0 * y - 1))
+    )
     assert joint.lml == pytest.approx(binary.lml, rel=1e-10)
     np.testing.assert_allclose(joint.a[1], binary.alpha, atol=1e-9)
 

@@ -16,11 +16,11 @@ from classification_cases import (
 from scipy.optimize import minimize
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
-from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference import SITE_ALGORITHMS
 from sklearn_torchgp._inference.sites.response import Step, scale_precision
 from sklearn_torchgp._likelihoods import Bernoulli
 
-vi = METHODS["vi"]
+vi = SITE_ALGORITHMS["vi"]
 vi_module = importlib.import_module("sklearn_torchgp._inference.sites.vi")
 
 
