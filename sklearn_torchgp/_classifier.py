@@ -267,7 +267,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         if self._is_softmax() or self.n_classes_ == 2:
             return LatentGP(settings)
         several = OneVsRest if self.multi_class == "one_vs_rest" else OneVsOne
-        return several(settings, n_jobs=self.n_jobs)
+        labels = as_numpy(self.classes_).tolist()
+        return several(settings, n_jobs=self.n_jobs, labels=labels)
 
     def _is_softmax(self):
         return self.multi_class == "softmax" and self.n_classes_ > 2

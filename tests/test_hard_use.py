@@ -1,13 +1,16 @@
 """What hard use of the first version found: wrong, silent or misleading answers."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.gaussian_process.kernels import (
     RBF,
     ConstantKernel,
+    DotProduct,
     Matern,
     WhiteKernel,
 )
@@ -179,3 +182,46 @@ def test_warm_start_begins_anew_where_a_fixed_value_changed():
     changed = 1.0 * RBF(0.9, "fixed") + WhiteKernel(0.1)
     model.set_params(kernel=changed).fit(X, Y)
     assert_allclose(model.optimizer_results_[0].theta_start, changed.theta)
+
+
+# --- warnings ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("multi_class", "n_problems", "name"),
+    [("one_vs_rest", 4, "red"), ("one_vs_one", 6, "blue or green")],
+)
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_warnings_of_binary_problems_are_one_with_their_names(
+    multi_class, n_problems, name, n_jobs
+):
+    y = np.array(["red", "green", "blue", "grey"])[np.arange(30) % 4]
+    model = TorchGPClassifier(
+        1e4 * RBF(0.3),
+        optimizer=None,
+        multi_class=multi_class,
+        max_iter_predict=1,
+        n_jobs=n_jobs,
+    )
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    (warning,) = (w for w in seen if w.category is ConvergenceWarning)
+    message = str(warning.message)
+    assert message.startswith(f"{n_problems} of {n_problems} binary problems (")
+    assert name in message.split(")")[0]
+    assert "'max_iter_predict'" in message
+
+
+def test_the_cure_of_a_stalled_inference_is_not_more_iterations():
+    X = np.random.RandomState(0).rand(60, 1) * 1e8
+    y = np.arange(60) % 2
+    model = TorchGPClassifier(
+        DotProduct() ** 2, optimizer=None, inference="vi", link="probit"
+    )
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    (warning,) = seen
+    assert "Scale the features" in str(warning.message)
+    assert "max_iter_predict" not in str(warning.message)

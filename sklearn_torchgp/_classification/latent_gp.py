@@ -166,11 +166,23 @@ class LatentGP(GPEstimator, BaseEstimator):
         warnings.warn(
             f"inference={self.inference!r} did not converge: its residual is "
             f"{found.residual:.2g} after {found.n_iterations} iterations. Evidence, "
-            "gradient and predictions are inexact. Raise the 'max_iter_predict' "
-            f"parameter (now {self.max_iter_predict}), or give the kernel tighter "
-            "bounds.",
+            f"gradient and predictions are inexact. {self._cure(found)}",
             ConvergenceWarning,
             stacklevel=5,
+        )
+
+    def _cure(self, found):
+        """What helps an inference that did not converge."""
+        if found.n_iterations >= self.max_iter_predict:
+            return (
+                f"Raise the 'max_iter_predict' parameter (now {found.n_iterations}), "
+                "scale the features, or give the kernel tighter bounds."
+            )
+        if self.dtype != "float64":
+            return "Round-off stopped it: set dtype='float64'."
+        return (
+            "Round-off stopped it, so more iterations do not help. Scale the features "
+            f"(StandardScaler), or bound the variance of the kernel, {self.kernel_}."
         )
 
     def _log_evidence(self, theta, eval_gradient):

@@ -1,5 +1,6 @@
 """Several classes from binary problems: one against the rest, or every pair."""
 
+import warnings
 from itertools import combinations
 
 import numpy as np
@@ -24,6 +25,8 @@ class BinaryProblems(BaseEstimator):
         Of each problem.
     n_jobs : int, default=None
         Processes; None means 1.
+    labels : array-like of shape (n_classes,), default=None
+        What warnings call the classes; None for their codes.
 
     Attributes
     ----------
@@ -32,9 +35,10 @@ class BinaryProblems(BaseEstimator):
     kernel_ : CompoundKernel of the kernels of the problems
     """
 
-    def __init__(self, settings, *, n_jobs=None):
+    def __init__(self, settings, *, n_jobs=None, labels=None):
         self.settings = settings
         self.n_jobs = n_jobs
+        self.labels = labels
 
     def fit(self, X, y, sample_weight=None):
         """Fit every problem; y holds codes 0, 1, ..."""
@@ -43,14 +47,35 @@ class BinaryProblems(BaseEstimator):
         problems = self._problems(X, y, sample_weight)
         parallel = effective_n_jobs(self.n_jobs) > 1
         points = None if parallel else self._shared_points(X)
-        self.estimators_ = Parallel(n_jobs=self.n_jobs)(
+        fits = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit)(LatentGP(self.settings), *problem, points)
             for problem in problems
         )
+        self.estimators_ = [estimator for estimator, _ in fits]
+        self._warn([caught for _, caught in fits])
         self.log_marginal_likelihood_value_ = np.mean(
             [e.log_marginal_likelihood() for e in self.estimators_]
         )
         return self
+
+    def _warn(self, caught):
+        """The warnings of the problems, one of each kind, naming whose they are."""
+        labels = self.classes_ if self.labels is None else self.labels
+        names = self._names([str(label) for label in labels])
+        for category in {w.category: None for problem in caught for w in problem}:
+            whose = [
+                (name, next(w for w in problem if w.category is category))
+                for name, problem in zip(names, caught, strict=True)
+                if any(w.category is category for w in problem)
+            ]
+            shown = ", ".join(name for name, _ in whose[:5])
+            more = ", ..." if len(whose) > 5 else ""
+            warnings.warn(
+                f"{len(whose)} of {len(names)} binary problems ({shown}{more}): "
+                f"{whose[0][1].message}",
+                category,
+                stacklevel=4,
+            )
 
     def _shared_points(self, X):
         return LatentGP(self.settings).points(X)
@@ -105,6 +130,9 @@ class BinaryProblems(BaseEstimator):
 class OneVsRest(BinaryProblems):
     """One problem for each class; probabilities are the positive ones, normalised."""
 
+    def _names(self, labels):
+        return labels
+
     def _problems(self, X, y, weight):
         return [(X, (y == c).astype(np.int64), weight) for c in self.classes_]
 
@@ -123,6 +151,9 @@ class OneVsOne(BinaryProblems):
     Probabilities by the second method of Wu, Lin and Weng (2004), "Probability
     estimates for multi-class classification by pairwise coupling".
     """
+
+    def _names(self, labels):
+        return [f"{one} or {other}" for one, other in combinations(labels, 2)]
 
     def _problems(self, X, y, weight):
         problems = []
@@ -161,7 +192,11 @@ class OneVsOne(BinaryProblems):
 
 
 def _fit(estimator, X, y, weight, points):
-    return estimator.fit(X, y, weight, points=points)
+    """The fitted estimator, and its warnings: from a worker they would not arrive."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimator.fit(X, y, weight, points=points)
+    return estimator, caught
 
 
 def _normalised(log_proba):
