@@ -8,11 +8,15 @@ Fitting, a likelihood answers three questions, one for each approximation:
 
 `Likelihood` answers them from log p alone. Predicting, ``log_proba`` turns moments of f
 into those of what is observed. A likelihood knows neither kernels nor methods.
+Those of several classes answer ``race_moments`` instead of the last two (`Softmax`).
+
+It knows neither kernels nor inference methods.
 """
 
 from .bernoulli import Bernoulli, class_log_probabilities
 from .likelihood import Likelihood
 from .links import LINKS
+from .multinomial_probit import MultinomialProbit
 from .softmax import Softmax
 from .softmax_average import softmax_average
 
@@ -20,6 +24,7 @@ __all__ = [
     "LINKS",
     "Bernoulli",
     "Likelihood",
+    "MultinomialProbit",
     "Softmax",
     "class_log_probabilities",
     "softmax_average",

@@ -1,4 +1,13 @@
-"""Several classes: p(y = c | f) = exp(f_c) / sum_k exp(f_k) (GPML 3.33)."""
+"""Several classes: p(y = c | f) = exp(f_c) / sum_k exp(f_k) (GPML 3.33).
+
+The softmax is a *race*: with independent Gumbel noise e_c, class c has the largest of
+f_k + e_k with this probability. Given the winner's value u = f_c + e_c the classes are
+independent, so that the likelihood is an integral over u of terms of one variable each,
+
+    p(y | f)^w = 1 / Gamma(w)  int prod_c exp(w y_c x_c - exp(x_c)) du,  x_c = f_c - u,
+
+which is what expectation propagation needs (`multiclass_ep`).
+"""
 
 import torch
 
@@ -6,6 +15,7 @@ from .softmax_average import softmax_average
 
 # Rows that are averaged at a time: each takes some 4096 points for each class.
 BLOCK_ROWS = 64
+from .race import RaceMoments, gumbel_moments
 
 
 class Softmax:
@@ -41,3 +51,18 @@ class Softmax:
     def gradient(self, pi):
         """d log p / df at the probabilities pi: (C, n)."""
         return self.weight * (self.y - pi)
+
+    @property
+    def softmax(self):
+        """The softmax whose mode is a start for `multiclass_ep`."""
+        return self
+
+    @property
+    def log_constant(self):
+        """What the terms of the race leave out of log p(y | f), over all rows."""
+        return -torch.lgamma(self.weight.double()).sum().item()
+
+    def race_moments(self, m, v):
+        """Moments of N(x | m, v) times a class's term of the race, for all (C, n)."""
+        parts = (part.double() for part in (self.weight * self.y, m, v))
+        return RaceMoments(*(part.to(m) for part in gumbel_moments(*parts)))
