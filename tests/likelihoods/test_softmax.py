@@ -7,10 +7,15 @@ from classification_cases import REFERENCE, tensor
 from scipy.stats import norm, qmc
 
 from sklearn_torchgp._likelihoods import (
+    MultinomialProbit,
     Softmax,
     class_log_probabilities,
+    probit_average,
     softmax_average,
 )
+from sklearn_torchgp._likelihoods.race_average import independent
+
+AVERAGES = (softmax_average, probit_average)
 
 
 def random_gaussians(n_classes, sd, m=4, seed=0):
@@ -94,3 +99,103 @@ def test_gradient_against_differences():
     f.requires_grad_()
     likelihood.log_p(f).sum().backward()
     np.testing.assert_allclose(gradient, f.grad, rtol=1e-12)
+
+
+def posterior_like(n_classes, sd, m=6, seed=0):
+    """Nearly independent latent values, as the posteriors of several classes have."""
+    rng = np.random.RandomState(seed)
+    own = rng.uniform(0.05, 1, (m, n_classes)) * sd**2
+    A = rng.randn(m, n_classes, 2) * 0.2 * sd
+    cov = A @ A.transpose(0, 2, 1) + sd**2 * 5  # and a common shift
+    cov[:, range(n_classes), range(n_classes)] += own
+    return tensor(rng.randn(m, n_classes) * sd), tensor(cov)
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+@pytest.mark.parametrize("gaussians", [random_gaussians, posterior_like])
+@pytest.mark.parametrize("sd", [0.3, 3.0, 100.0])
+@pytest.mark.parametrize("n_classes", [2, 3, 5, 10])
+def test_order_of_labels_does_not_matter(average, gaussians, n_classes, sd):
+    mean, cov = gaussians(n_classes, sd)
+    p = average(mean, cov)
+    for seed in range(3):
+        order = torch.as_tensor(np.random.RandomState(seed).permutation(n_classes))
+        renamed = average(mean[:, order], cov[:, order][:, :, order])
+        np.testing.assert_allclose(renamed, p[:, order], atol=1e-7)
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+def test_equal_classes_have_equal_chances(average):
+    cov = torch.full((1, 7, 7), 2.0).double() + 5 * torch.eye(7).double()
+    p = average(torch.zeros(1, 7).double(), cov)
+    np.testing.assert_allclose(p, 1 / 7, rtol=1e-12)
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+@pytest.mark.parametrize("sd", [0.5, 3.0, 20.0])
+@pytest.mark.parametrize("n_classes", [3, 4, 10])
+def test_posteriors_against_many_random_points(average, n_classes, sd):
+    mean, cov = posterior_like(n_classes, sd)
+    z = norm.ppf(qmc.Sobol(2 * n_classes, seed=3).random(2**15))
+    noise = z[:, n_classes:]
+    if average is softmax_average:
+        noise = -np.log(-norm.logcdf(noise))  # Gumbel
+    f = mean[:, None] + tensor(z[:, :n_classes]) @ torch.linalg.cholesky(cov).mT
+    winner = (f + tensor(noise)).argmax(dim=2)
+    expected = torch.nn.functional.one_hot(winner, n_classes).double().mean(dim=1)
+    np.testing.assert_allclose(average(mean, cov), expected, atol=6e-3)
+
+
+def test_few_wide_classes_where_no_grid_can_follow():
+    mean, cov = random_gaussians(2, 300.0)
+    difference = mean[:, 1] - mean[:, 0]
+    variance = cov[:, 0, 0] + cov[:, 1, 1] - 2 * cov[:, 0, 1]
+    expected = class_log_probabilities("logit", difference, variance).exp()
+    np.testing.assert_allclose(softmax_average(mean, cov), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("sd", [0.1, 2.0, 300.0])
+def test_two_classes_of_the_probit(sd):
+    mean, cov = random_gaussians(2, sd)
+    difference = mean[:, 1] - mean[:, 0]
+    variance = cov[:, 0, 0] + cov[:, 1, 1] - 2 * cov[:, 0, 1]
+    expected = norm.cdf(difference / (2 + variance).sqrt())
+    np.testing.assert_allclose(probit_average(mean, cov)[:, 1], expected, atol=1e-8)
+
+
+def test_independent_values_have_the_variances_of_differences():
+    _, cov = posterior_like(3, 2.0)
+    d, left_over = independent(cov)
+    np.testing.assert_allclose(left_over, 0, atol=1e-12)
+    own = cov.diagonal(dim1=1, dim2=2)
+    spread = own[:, 0] + own[:, 1] - 2 * cov[:, 0, 1]
+    np.testing.assert_allclose(d[:, 0] + d[:, 1], spread)
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0, 100.0])
+@pytest.mark.parametrize(("m", "v"), [(-30.0, 4.0), (0.0, 0.01), (3.0, 1e6)])
+def test_terms_of_the_race(weight, m, v):
+    """Moments of both terms of both likelihoods by brute force."""
+    y = tensor([[1.0], [0.0]])
+    m, v = tensor([[m], [m]]), tensor([[v], [v]])
+    x = torch.linspace(-1, 1, 400_001, dtype=torch.float64)
+    cases = [(Softmax(y, tensor([weight])), lambda x: (weight * x, 0 * x), torch.exp)]
+    if weight == 1:
+        log_normal = -0.5 * np.log(2 * np.pi)
+        terms = lambda x: (log_normal - x**2 / 2, torch.special.log_ndtr(-x))  # noqa: E731
+        cases += [(MultinomialProbit(y), terms, torch.zeros_like)]
+    for likelihood, terms, minus in cases:
+        found = likelihood.race_moments(m, v)
+        for c in range(2):
+            sd = found.variance[c].sqrt()
+            t = found.mean[c] + 40 * sd * x
+            log_h = terms(t)[c] - minus(t) - (t - m[c]).square() / (2 * v[c])
+            h = log_h.exp()
+            total = h.sum()
+            mean = (h * t).sum() / total
+            variance = (h * (t - mean).square()).sum() / total
+            log_z = (total * 40 * sd * (x[1] - x[0])).log()
+            log_z = log_z - 0.5 * (2 * np.pi * v[c]).log()
+            assert found.log_z[c].item() == pytest.approx(log_z.item(), abs=1e-6)
+            assert found.mean[c].item() == pytest.approx(mean.item(), abs=1e-6 * sd)
+            assert found.variance[c].item() == pytest.approx(variance.item(), rel=1e-6)
