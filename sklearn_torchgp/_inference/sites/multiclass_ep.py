@@ -124,14 +124,24 @@ def multiclass_ep(K, likelihood, start=None, *, max_iter=100, work=None):
     MulticlassInference
         The residual is the largest change of a mean, in posterior standard deviations,
         or relative change of a variance that matching would make.
+
+    Notes
+    -----
+    EP approximates the integral over u, too. Where f is known the evidence of the
+    softmax comes out low by 0.04 (2 classes) to 0.07 nat (10) a row, divided by the
+    weight if that is above 1 and 2.7 times as much at weight 0.3; that of the
+    multinomial probit by 0 (2 classes, exact) to 0.011 (10). Where the labels are clear
+    both vanish. So the multinomial probit is the better model to choose kernels by, and
+    the softmax the one that takes weights.
     """
+    E = K.new_empty(*likelihood.y.shape, K.shape[-1])
     if start is not None:
-        found = _iterate(K, likelihood, start, MEMORY, max_iter, work)
+        found = _iterate(K, likelihood, start, MEMORY, max_iter, E, work)
         if found.converged:
             return found
     near = _laplace_sites(K, likelihood, max_iter, work)
     for memory in (MEMORY, 0):
-        found = _iterate(K, likelihood, near, memory, max_iter, work)
+        found = _iterate(K, likelihood, near, memory, max_iter, E, work)
         if found.converged:
             break
     return found
@@ -146,13 +156,13 @@ def _laplace_sites(K, likelihood, max_iter, work):
     return Sites(d, softmax.weight * softmax.y - d + d * x)
 
 
-def _iterate(K, likelihood, sites, memory, max_iter, work):
+def _iterate(K, likelihood, sites, memory, max_iter, E, work):
     tol = TOLERANCE[K.dtype]
     stepper = Stepper(DAMPING, False, memory)
     least = LEAST_PRECISION / K.diagonal(dim1=1, dim2=2).clamp(min=1)
     converged = False
     for iteration in range(1, max_iter + 1):
-        q = condition_race(K, sites, work)
+        q = condition_race(K, sites, E, work)
         lml, residual, target = _match(q, sites, likelihood)
         if converged or iteration == max_iter or not math.isfinite(residual):
             break
@@ -183,11 +193,10 @@ def _next_sites(stepper, sites, target, variance, residual):
     return Sites(torch.maximum(precision, least), shift)
 
 
-def condition_race(K, sites, work=None):
-    """The posterior given sites: `RaceConditional`."""
+def condition_race(K, sites, E, work=None):
+    """The posterior given sites: `RaceConditional`; E (C, n, n) is written to."""
     d, nu = sites
     s = d.sqrt()
-    E = K.new_empty(*d.shape, K.shape[-1])
     r, variance, left = (torch.empty_like(d) for _ in range(3))
     half_log_dets = 0.0
     for c in range(len(d)):
