@@ -124,7 +124,7 @@ def compare(name, split, samples):
         )
         yield row(case, f"{method}: fit", {"sweeps": sweeps, **theta}, seconds)
     laplace = kernels["laplace"]
-    for seed in range(2 if samples else 0):
+    for seed in range(2):
         p = sampled_probabilities(laplace(np.r_[X, Z]), y, samples, seed=seed)
         yield row(case, f"sampled, chain {seed}", scores(p, t))
     for contender, (method, _) in CONTENDERS.items():
@@ -153,7 +153,7 @@ def main():
     for name in ("iris", "wine"):
         for split in range(splits):
             rows += compare(name, split, samples)
-    rows += compare("digits", 0, 0)
+    rows += compare("digits", 0, samples)
     save("softmax", rows, args, samples=samples, splits=splits)
 
 
