@@ -62,7 +62,10 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         What to do with more than two classes. "one_vs_rest": a binary problem for each
         class; "one_vs_one": one for each pair, probabilities by pairwise coupling;
         "softmax": one joint problem with a latent function for each class and one
-        kernel for all, with ``inference="laplace"`` and ``link="logit"`` only.
+        kernel for all: the best probabilities, with ``inference="ep"``. It also goes
+        with ``inference="laplace"`` and ``link="logit"``, which is faster; its
+        probabilities are those of the mode, overconfident far from the data. No other
+        pairs, and no weights with ``link="probit"``.
     n_jobs : int, default=None
         Processes that share the binary problems. None means 1.
     inference : {"laplace", "ep", "vi"}, default="laplace"
@@ -221,10 +224,12 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
                     f"Got {value!r} instead."
                 )
         given = (self.inference, self.link)
-        if self.multi_class == "softmax" and given != ("laplace", "logit"):
+        allowed = (("laplace", "logit"), ("ep", "logit"), ("ep", "probit"))
+        if self.multi_class == "softmax" and given not in allowed:
             raise ValueError(
-                "multi_class='softmax' goes with inference='laplace' and link='logit' "
-                f"only. Got inference={self.inference!r} and link={self.link!r}; "
+                "multi_class='softmax' goes with inference='ep', and with "
+                "inference='laplace' and link='logit', only. Got "
+                f"inference={self.inference!r} and link={self.link!r}; "
                 "'one_vs_rest' and 'one_vs_one' go with all of them."
             )
 
@@ -253,6 +258,11 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         if factors is not None:
             weight = factors[codes] * (1.0 if weight is None else weight)
             self._tie_break = TIE_BREAK * np.log(factors)
+        if weight is not None and self._is_probit_race(len(classes)):
+            raise ValueError(
+                "multi_class='softmax' with link='probit' knows neither sample_weight "
+                "nor class_weight. Use link='logit' with these."
+            )
         self.classes_ = y_kind(classes) if classes.dtype.kind in "biuf" else classes
         self.n_classes_ = len(classes)
         return X, codes, weight
@@ -269,6 +279,10 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         several = OneVsRest if self.multi_class == "one_vs_rest" else OneVsOne
         labels = as_numpy(self.classes_).tolist()
         return several(settings, n_jobs=self.n_jobs, labels=labels)
+
+    def _is_probit_race(self, n_classes):
+        several = self.multi_class == "softmax" and n_classes > 2
+        return several and self.link == "probit"
 
     def _is_softmax(self):
         return self.multi_class == "softmax" and self.n_classes_ > 2

@@ -9,15 +9,22 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._inference import (
     Exact,
+    MulticlassMethod,
     SiteMethod,
-    SoftmaxLaplace,
     loo_log_density,
     mixed_evidence,
 )
 from sklearn_torchgp._inference.sites.ep import ep
 from sklearn_torchgp._inference.sites.laplace import laplace
+from sklearn_torchgp._inference.sites.multiclass_ep import multiclass_ep
+from sklearn_torchgp._inference.sites.softmax_laplace import softmax_laplace
 from sklearn_torchgp._inference.sites.vi import vi
-from sklearn_torchgp._likelihoods import Bernoulli, Likelihood, Softmax
+from sklearn_torchgp._likelihoods import (
+    Bernoulli,
+    Likelihood,
+    MultinomialProbit,
+    Softmax,
+)
 from sklearn_torchgp._likelihoods.gaussian import Basis, Observations
 from sklearn_torchgp._model.model import Model
 from sklearn_torchgp._regression.trend import trend_columns
@@ -166,9 +173,19 @@ MODELS = {
     "laplace-logit": (SiteMethod(laplace), QUIET, LIKELIHOODS["logit"], None, None),
     "ep-probit": (SiteMethod(ep), QUIET, LIKELIHOODS["probit"], None, None),
     "vi-logit": (SiteMethod(vi), QUIET, LIKELIHOODS["logit"], None, None),
-    "softmax": (SoftmaxLaplace(), QUIET, softmax_likelihood(3), None, None),
+    "softmax": (
+        MulticlassMethod(softmax_laplace), QUIET, softmax_likelihood(3), None, None
+    ),
+    "multiclass-ep": (
+        MulticlassMethod(multiclass_ep), QUIET, softmax_likelihood(3), None, None
+    ),
+    "multiclass-ep-probit": (
+        MulticlassMethod(multiclass_ep), QUIET,
+        MultinomialProbit(softmax_likelihood(3).y), None, None,
+    ),
     "softmax-weights": (
-        SoftmaxLaplace(), QUIET, softmax_likelihood(3, tensor(WEIGHT)), None, None
+        MulticlassMethod(softmax_laplace), QUIET,
+        softmax_likelihood(3, tensor(WEIGHT)), None, None,
     ),
 }  # fmt: skip
 

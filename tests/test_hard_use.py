@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.gaussian_process.kernels import (
     RBF,
@@ -14,6 +15,7 @@ from sklearn.gaussian_process.kernels import (
     Matern,
     WhiteKernel,
 )
+from sklearn.metrics import log_loss
 from sklearn.preprocessing import FunctionTransformer
 
 from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
@@ -225,3 +227,66 @@ def test_the_cure_of_a_stalled_inference_is_not_more_iterations():
     (warning,) = seen
     assert "Scale the features" in str(warning.message)
     assert "max_iter_predict" not in str(warning.message)
+
+
+# --- several classes in one problem --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("inference", "link"), [("laplace", "logit"), ("ep", "logit"), ("ep", "probit")]
+)
+def test_a_large_variance_does_not_turn_the_classes_round(inference, link):
+    digits, y = (part[:150] for part in load_digits(return_X_y=True))
+    model = TorchGPClassifier(
+        1e4 * RBF(30.0),
+        optimizer=None,
+        multi_class="softmax",
+        inference=inference,
+        link=link,
+    ).fit(digits, y)
+    assert model.score(digits, y) == 1.0
+    mean = model.predict_latent(digits)
+    assert (model.predict(digits) == model.classes_[mean.argmax(axis=1)]).all()
+
+
+@pytest.mark.parametrize("link", ["logit", "probit"])
+def test_probabilities_do_not_depend_on_the_order_of_the_labels(link):
+    rng = np.random.RandomState(0)
+    centres = rng.randn(5, 2)
+    y = np.arange(40) % 5
+    rows = centres[y] + 0.7 * rng.randn(40, 2)
+    new = rng.randn(30, 2)
+    order = np.array([3, 0, 4, 1, 2])
+    settings = {"multi_class": "softmax", "inference": "ep", "optimizer": None}
+    model = TorchGPClassifier(9.0 * RBF(1.0), link=link, **settings)
+    p = model.fit(rows, y).predict_proba(new)
+    q = model.fit(rows, order[y]).predict_proba(new)
+    assert_allclose(q[:, order], p, atol=1e-6)
+
+
+def test_joint_classes_by_ep_optimise_and_predict():
+    """The evidence climbs, and held-out rows are told better than by its Laplace."""
+    features, y = load_iris(return_X_y=True)
+    features = (features - features.mean(0)) / features.std(0)
+    train = np.random.RandomState(1).permutation(150)[:75]
+    test = np.setdiff1d(np.arange(150), train)
+    model = TorchGPClassifier(
+        1.0 * RBF(1.0), multi_class="softmax", inference="ep", link="probit"
+    ).fit(features[train], y[train])
+    (record,) = model.optimizer_results_
+    assert record.converged
+    start = model.log_marginal_likelihood(model.kernel.theta)
+    assert model.log_marginal_likelihood_value_ > start + 1
+    assert log_loss(y[test], model.predict_proba(features[test])) < 0.2
+    loo = model.loo_predict_proba()
+    assert_allclose(loo.sum(1), 1.0)
+    assert (loo.argmax(1) == y[train]).mean() > 0.9
+
+
+def test_weights_do_not_go_with_the_multinomial_probit():
+    y = np.arange(30) % 3
+    model = TorchGPClassifier(multi_class="softmax", inference="ep", link="probit")
+    with pytest.raises(ValueError, match="link='probit'.*sample_weight"):
+        model.fit(X, y, sample_weight=np.arange(1, 31))
+    with pytest.raises(ValueError, match="link='probit'.*class_weight"):
+        model.set_params(class_weight="balanced").fit(X, y)

@@ -12,7 +12,13 @@ from sklearn.utils import check_random_state
 
 from .._covariance import Points
 from .._data.arrays import as_numpy, resolve_dtype
-from .._likelihoods import Bernoulli, Softmax
+from .._likelihoods import (
+    Bernoulli,
+    MultinomialProbit,
+    Softmax,
+    mode_probabilities,
+    softmax_average,
+)
 from .._linalg.draws import joint_draws
 from .._linalg.threads import one_blas_thread
 from .._model.base import GPEstimator
@@ -66,8 +72,10 @@ class LatentGP(GPEstimator, BaseEstimator):
         Lower Cholesky factor of B = I + W_sr K W_sr.
     pi_ : ndarray (n,)
         p(y = 1) at the posterior mean of f.
-    E_ : ndarray (C, n, n), softmax in place of the last three
-        (K + D_c^-1)^-1, with D the weighted probabilities at the mode.
+    D_ : ndarray (C, n), softmax in place of the last three
+        Site precisions: of Laplace the weighted probabilities at the mode.
+    E_ : ndarray (C, n, n), likewise
+        (K + D_c^-1)^-1.
     M_ : ndarray (n, n), likewise
         Lower Cholesky factor of the sum of E_ over classes.
     log_marginal_likelihood_value_ : float
@@ -132,7 +140,12 @@ class LatentGP(GPEstimator, BaseEstimator):
         if not self.softmax:
             return Bernoulli(self.link, 2.0 * codes - 1.0, weight)
         one_hot = torch.nn.functional.one_hot(codes.long(), len(self.classes_))
-        return Softmax(one_hot.mT.to(codes), weight)
+        y = one_hot.mT.to(codes)
+        if self.link == "probit":
+            return MultinomialProbit(y)
+        # Laplace's Gaussian is not to be averaged over: see `mode_probabilities`.
+        average = mode_probabilities if self.inference == "laplace" else softmax_average
+        return Softmax(y, weight, average)
 
     def _first_start(self, model):
         """Where inference starts: a former solution if `warm_start` says so."""

@@ -9,17 +9,21 @@ from .exact.mixed import evidence as mixed_evidence
 from .prior import Prior
 from .sites.ep import ep
 from .sites.laplace import laplace
-from .sites.method import SiteMethod, SoftmaxLaplace
+from .sites.method import MulticlassMethod, SiteMethod
+from .sites.multiclass_ep import multiclass_ep
+from .sites.softmax_laplace import softmax_laplace
 from .sites.vi import vi
 
 SITE_ALGORITHMS = {"laplace": laplace, "ep": ep, "vi": vi}
+MULTICLASS_ALGORITHMS = {"laplace": softmax_laplace, "ep": multiclass_ep}
 
 __all__ = [
+    "MULTICLASS_ALGORITHMS",
     "SITE_ALGORITHMS",
     "Exact",
+    "MulticlassMethod",
     "Prior",
     "SiteMethod",
-    "SoftmaxLaplace",
     "loo_log_density",
     "mixed_evidence",
 ]

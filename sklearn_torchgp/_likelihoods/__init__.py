@@ -7,10 +7,8 @@ Fitting, a likelihood answers three questions, one for each approximation:
 ``expectations``  E log p and its derivatives under N(f | m, v) (VI).
 
 `Likelihood` answers them from log p alone. Predicting, ``log_proba`` turns moments of f
-into those of what is observed. A likelihood knows neither kernels nor methods.
-Those of several classes answer ``race_moments`` instead of the last two (`Softmax`).
-
-It knows neither kernels nor inference methods.
+into those of what is observed. Those of several classes answer ``race_moments`` instead
+of the last two (`Softmax`). A likelihood knows neither kernels nor methods.
 """
 
 from .bernoulli import Bernoulli, class_log_probabilities

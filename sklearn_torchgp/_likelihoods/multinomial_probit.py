@@ -15,6 +15,7 @@ import torch
 from .links import LINKS
 from .race import RaceMoments
 from .softmax import Softmax
+from .softmax_average import probit_average
 from .tilted import tilted
 
 
@@ -28,10 +29,15 @@ class MultinomialProbit:
     """
 
     log_constant = 0.0
+    spread = "latent"  # of f, that `log_proba` needs
 
     def __init__(self, y):
         self.y = y
         self.weight = torch.ones_like(y[0])
+
+    def log_proba(self, mean, cov):
+        """Log probabilities (m, C), for moments (m, C) and (m, C, C) of f."""
+        return probit_average(mean, cov).log()
 
     @property
     def softmax(self):

@@ -11,11 +11,8 @@ which is what expectation propagation needs (`multiclass_ep`).
 
 import torch
 
-from .softmax_average import softmax_average
-
-# Rows that are averaged at a time: each takes some 4096 points for each class.
-BLOCK_ROWS = 64
 from .race import RaceMoments, gumbel_moments
+from .softmax_average import softmax_average
 
 
 class Softmax:
@@ -27,18 +24,19 @@ class Softmax:
         1 in the row of a column's class, 0 elsewhere.
     weight : tensor (n,), default=None
         Positive. None means 1.
+    average : callable, default=softmax_average
+        Probabilities (m, C) from moments of f; see `softmax_average`.
     """
 
     spread = "latent"  # of f, that `log_proba` needs
 
-    def __init__(self, y, weight=None):
-        self.y = y
+    def __init__(self, y, weight=None, average=softmax_average):
+        self.y, self.average = y, average
         self.weight = torch.ones_like(y[0]) if weight is None else weight
 
     def log_proba(self, mean, cov):
         """Log probabilities (m, C), for moments (m, C) and (m, C, C) of f."""
-        blocks = zip(mean.split(BLOCK_ROWS), cov.split(BLOCK_ROWS), strict=True)
-        return torch.cat([softmax_average(m, S) for m, S in blocks]).log()
+        return self.average(mean, cov).log()
 
     def log_p(self, f):
         """weight * log p(y | f): (n,) for f (C, n)."""

@@ -1,10 +1,11 @@
 """From the flat parameters of an estimator to its method: only here."""
 
 from .._inference import (
+    MULTICLASS_ALGORITHMS,
     SITE_ALGORITHMS,
     Exact,
+    MulticlassMethod,
     SiteMethod,
-    SoftmaxLaplace,
     loo_log_density,
     mixed_evidence,
 )
@@ -58,5 +59,5 @@ MIXED = Exact(mixed_evidence)
 def classification_method(inference, softmax, max_iter):
     """The method of a binary problem, or of the joint one of all classes."""
     if softmax:
-        return SoftmaxLaplace(max_iter)
+        return MulticlassMethod(MULTICLASS_ALGORITHMS[inference], max_iter)
     return SiteMethod(SITE_ALGORITHMS[inference], max_iter)

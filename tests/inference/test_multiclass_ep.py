@@ -3,18 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from classification_cases import (
-    REFERENCE,
-    central_differences,
-    gram_of,
-    tensor,
-    two_moons,
-)
+from classification_cases import REFERENCE, gram_of, tensor, two_moons
+from helpers import numeric_gradient
 from sklearn.datasets import load_digits, load_iris
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from softmax_oracle import elliptical_slice_samples, sampled_probabilities
 
-from sklearn_torchgp._inference import METHODS
+from sklearn_torchgp._inference import SITE_ALGORITHMS
 from sklearn_torchgp._inference.sites.multiclass_ep import multiclass_ep
 from sklearn_torchgp._inference.sites.multiclass_posterior import (
     latent_moments,
@@ -135,7 +130,7 @@ def test_gradient_against_differences(likelihood, n_classes, variance):
         K, _ = gram_of(kernel, rows, theta)
         return multiclass_ep(K[None], target, result.start).lml
 
-    expected = central_differences(lml, kernel.theta, step=1e-3)
+    expected = numeric_gradient(lml, kernel.theta, step=1e-3)
     gradient = pullback(result.derivative()[0])
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5)
 
@@ -163,7 +158,7 @@ def test_two_classes_of_the_multinomial_probit_are_the_binary_one(variance):
     rows, y = two_moons(30)
     K = gram(variance, 1.0, rows)
     joint = multiclass_ep(K, MultinomialProbit(one_hot((y > 0).astype(int))))
-    binary = METHODS["ep"](K[0], Bernoulli("probit", tensor(y)))
+    binary = SITE_ALGORITHMS["ep"](K[0], Bernoulli("probit", tensor(y)))
     assert joint.lml == pytest.approx(binary.lml, rel=1e-9)
     f = joint.a @ K[0]
     np.testing.assert_allclose(
@@ -177,7 +172,7 @@ def test_two_classes_of_the_softmax_are_near_the_binary_one(variance):
     rows, y = two_moons(30)
     K = gram(variance, 1.0, rows)
     joint = multiclass_ep(K, Softmax(one_hot((y > 0).astype(int))))
-    binary = METHODS["ep"](2 * K[0], Bernoulli("logit", tensor(y)))
+    binary = SITE_ALGORITHMS["ep"](2 * K[0], Bernoulli("logit", tensor(y)))
     assert -0.04 * 30 < joint.lml - binary.lml < 0
     f, g = joint.a @ K[0], 2 * K[0] @ binary.alpha
     assert (f[1] - f[0] - g).abs().max() < 0.05 * g.abs().max()

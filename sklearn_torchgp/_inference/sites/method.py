@@ -9,8 +9,7 @@ from ..._linalg.cholesky import symmetrize_
 from ..._linalg.memory import Workspace
 from ..contract import Inference
 from .engine import Sites, factor
-from .posterior import SitePosterior, SoftmaxPosterior
-from .softmax_laplace import softmax_laplace
+from .posterior import MulticlassPosterior, SitePosterior
 
 
 @dataclass(frozen=True)
@@ -53,30 +52,36 @@ class SiteMethod:
 
 
 @dataclass(frozen=True)
-class SoftmaxLaplace:
-    """Laplace's approximation for classes that compete, with one kernel for all.
+class MulticlassMethod:
+    """An approximation for classes that compete, with one kernel for all.
 
     Attributes
     ----------
+    algorithm : callable
+        `softmax_laplace` or `multiclass_ep`.
     max_iter : int, default=100
-        Most Newton steps at one theta.
+        Most iterations at one theta.
     """
 
+    algorithm: Callable
     max_iter: int = 100
 
     def infer(self, covariance, likelihood, theta=None, *, start=None, work=None):
         K, pullback, work = symmetric_gram(covariance, theta, work)
+        if start is not None and start.ndim == 3:
+            start = Sites(*start)
         options = {"max_iter": self.max_iter, "work": work.buffer("M", *K.shape)}
-        found = softmax_laplace(K[None], likelihood, start, **options)
+        found = self.algorithm(K[None], likelihood, start, **options)
 
         def posterior():
-            arrays = {"alpha_": found.a, "E_": found.E, "M_": found.M.tril_()}
-            return SoftmaxPosterior(covariance, likelihood, arrays)
+            arrays = {"alpha_": found.a, "D_": found.precision}
+            arrays.update(E_=found.E, M_=found.M.tril_())
+            return MulticlassPosterior(covariance, likelihood, arrays)
 
         return _inference(found, lambda G: pullback(G[0]), posterior)
 
     def posterior(self, covariance, likelihood, arrays):
-        return SoftmaxPosterior(covariance, likelihood, arrays)
+        return MulticlassPosterior(covariance, likelihood, arrays)
 
 
 def symmetric_gram(covariance, theta, work):

@@ -35,8 +35,11 @@ from ..._linalg.cholesky import (
     symmetrize_,
 )
 from .acceleration import MEMORY, Stepper
-from .engine import DAMPING, SMALL_EXPLAINED, TOLERANCE, Sites, factor
+from .engine import SMALL_EXPLAINED, TOLERANCE, Sites, factor
 from .softmax_laplace import softmax_laplace, times
+
+# First step towards the matched sites.
+DAMPING = 0.9
 
 # Site precisions are kept above this, in units of 1 / variance: such a site says
 # nothing, and 1 / d stays finite.
@@ -77,6 +80,10 @@ class MulticlassInference:
     converged: bool
     residual: float
     n_iterations: int
+
+    @property
+    def precision(self):
+        return self.sites.precision
 
 
 class RaceConditional(NamedTuple):

@@ -8,6 +8,7 @@ precisions for EP.
 import torch
 
 from ..._linalg.cholesky import solve_lower
+from ..._linalg.precision import double
 from .softmax_laplace import posterior_blocks, times
 
 
@@ -45,8 +46,8 @@ def leave_one_out(K, a, E, M, d, copies=None):
         How many equal terms a row has, one of which is left out. None means 1.
     """
     share = torch.ones_like(a[0]) if copies is None else 1 / copies
-    S = posterior_blocks(K, E, M).double()
-    f, a, d = (x.mT.double() for x in (times(K, a), share * a, share * d))
+    S = double(posterior_blocks(K, E, M))
+    f, a, d = (double(x.mT) for x in (times(K, a), share * a, share * d))
     W = torch.diag_embed(d) - d[:, :, None] * d[:, None] / d.sum(1)[:, None, None]
     identity = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
     cov = torch.linalg.solve(identity - S @ W, S)

@@ -10,7 +10,8 @@ from ..._linalg.precision import double
 from ..contract import Posterior
 from ..dense import DensePosterior
 from .engine import Sites, leave_one_out
-from .softmax_laplace import posterior_blocks
+from .multiclass_posterior import latent_moments
+from .multiclass_posterior import leave_one_out as leave_one_class_out
 
 
 class SitePosterior(DensePosterior):
@@ -33,11 +34,11 @@ class SitePosterior(DensePosterior):
         return double(m[:, None]), double(v[:, None])
 
 
-class SoftmaxPosterior(Posterior):
-    """The functions of all classes at Laplace's approximation (GPML algorithm 3.4).
+class MulticlassPosterior(Posterior):
+    """The functions of all classes (GPML algorithm 3.4), by Laplace or nested EP.
 
-    It keeps `alpha_` (C, n), `E_` (C, n, n) = (K + D_c^-1)^-1 with D the weighted
-    probabilities at the mode, and the factor `M_` (n, n) of the sum of E_.
+    It keeps `alpha_` (C, n), the site precisions `D_` (C, n), `E_` (C, n, n) =
+    (K + D_c^-1)^-1, and the factor `M_` (n, n) of the sum of E_.
     """
 
     @property
@@ -57,20 +58,20 @@ class SoftmaxPosterior(Posterior):
             means.append(double(k) @ double(a.mT))
             if spread:
                 prior = self.covariance.diag(Z, noise=noise)
-                spreads.append(self._within_rows(k, prior))
+                spreads.append(latent_moments(k, prior, *self._kept())[1])
         if not spread:
             return torch.cat(means), None
         cov = double(torch.cat(spreads))
-        if spread == "latent":
-            return torch.cat(means), cov
-        return torch.cat(means), cov.diagonal(dim1=1, dim2=2)
+        return torch.cat(means), (
+            cov if spread == "latent" else cov.diagonal(dim1=1, dim2=2)
+        )
 
     def joint_moments(self, X, *, noise=True):
         """Mean (C, m) and covariance (C, m, C, m) of all latent values at X."""
-        a, E = self.arrays["alpha_"], self.arrays["E_"]
+        a, E, M = self._kept()
         k = self.covariance.cross(X)
         reach = k @ E
-        through = solve_lower(self.arrays["M_"], reach.mT)
+        through = solve_lower(M, reach.mT)
         cov = torch.einsum("ckm,dkl->cmdl", through, through)
         prior = self.covariance.full(X, noise=noise)
         for c, r in enumerate(reach):
@@ -78,31 +79,13 @@ class SoftmaxPosterior(Posterior):
         return double(a) @ double(k.mT), double(cov)
 
     def leave_one_out(self):
-        """Mean (n, C) and covariance (n, C, C) of each row's functions without it.
-
-        The Gaussian site of a row, W_i with gradient g_i, is taken out of its
-        posterior: cov (I - W cov)^-1 and mean - that times g.
-        """
+        """Mean (n, C) and covariance (n, C, C) of each row's functions without it."""
         K = symmetrize_(self.covariance.gram()[0])
-        a, E, M = (self.arrays[name] for name in ("alpha_", "E_", "M_"))
-        f = a @ K
-        Sigma = double(posterior_blocks(K[None], E, M))
-        pi = double(self.likelihood.probabilities(f).mT)
         # One copy of a row of weight 1 or more, all of a lighter one.
-        w = double(self.likelihood.weight)
-        share = (w.clamp(max=1) / w)[:, None]
-        W = torch.diag_embed(pi) - pi[:, :, None] * pi[:, None, :]
-        W = w.clamp(max=1)[:, None, None] * W
-        identity = torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
-        cov = torch.linalg.solve(identity - Sigma @ W, Sigma)
-        shift = cov @ (share * double(a.mT))[:, :, None]
-        return double(f.mT) - shift[:, :, 0], cov
+        copies = self.likelihood.weight.clamp(min=1)
+        return leave_one_class_out(
+            K[None], *self._kept(), self.arrays["D_"], copies=copies
+        )
 
-    def _within_rows(self, k, prior):
-        """The C x C covariance of each new row, (m, C, C), for k = k(Z, X)."""
-        reach = k @ self.arrays["E_"]
-        through = solve_lower(self.arrays["M_"], reach.mT)
-        S = torch.einsum("ckm,dkm->mcd", through, through)
-        explained = (reach * k).sum(dim=2).mT
-        S.diagonal(dim1=1, dim2=2).add_(prior[:, None] - explained)
-        return S
+    def _kept(self):
+        return tuple(self.arrays[name] for name in ("alpha_", "E_", "M_"))

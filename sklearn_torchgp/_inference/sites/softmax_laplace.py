@@ -36,6 +36,8 @@ class SoftmaxInference:
         Both triangles.
     M : tensor (n, n)
         Cholesky factor of sum_c E_c, lower triangle.
+    precision : tensor (C, n)
+        D.
     derivative : callable
         ``derivative()`` -> d lml / dK, of the shape of K.
     """
@@ -44,6 +46,7 @@ class SoftmaxInference:
     a: torch.Tensor
     E: torch.Tensor
     M: torch.Tensor
+    precision: torch.Tensor
     derivative: Callable
     start: torch.Tensor
     converged: bool
@@ -103,6 +106,7 @@ def softmax_laplace(K, likelihood, start=None, *, max_iter=100, work=None):
         a=mode.a,
         E=E,
         M=M,
+        precision=w * pi,
         derivative=lambda: _derivative(K, E, M, mode.a, w, pi),
         start=mode.f,
         converged=mode.converged,
