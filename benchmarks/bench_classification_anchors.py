@@ -154,7 +154,9 @@ def calibration(data, folds, quick):
             for inference in ("laplace", "ep", "vi")
         }
         if name in several and len(np.unique(y)) > 2:
-            contenders["softmax"] = TorchGPClassifier(KERNEL, multi_class="softmax")
+            joint = TorchGPClassifier(KERNEL, multi_class="softmax")
+            contenders["softmax"] = joint
+            contenders["softmax ep"] = clone(joint).set_params(inference="ep")
         contenders["scikit-learn"] = GaussianProcessClassifier(KERNEL)
         for contender, model in contenders.items():
             quality = scores(out_of_fold(model, X, y, folds), y)

@@ -119,11 +119,13 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     >>> from sklearn.gaussian_process.kernels import RBF
     >>> from sklearn_torchgp import TorchGPClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> gpc = TorchGPClassifier(1.0 * RBF(1.0), multi_class="softmax").fit(X, y)
-    >>> round(gpc.score(X, y), 3)
+    >>> joint = TorchGPClassifier(
+    ...     1.0 * RBF(1.0), multi_class="softmax", inference="ep", link="probit"
+    ... )
+    >>> round(joint.fit(X, y).score(X, y), 3)
     0.987
-    >>> gpc.predict_proba(X[:1]).round(2)
-    array([[0.8 , 0.03, 0.16]])
+    >>> joint.predict_proba(X[[70]]).round(1)
+    array([[0. , 0.5, 0.5]])
     """
 
     _parameter_constraints: dict = {

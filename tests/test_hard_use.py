@@ -210,9 +210,10 @@ def test_warnings_of_binary_problems_are_one_with_their_names(
         model.fit(X, y)
     (warning,) = (w for w in seen if w.category is ConvergenceWarning)
     message = str(warning.message)
-    assert message.startswith(f"{n_problems} of {n_problems} binary problems (")
-    assert name in message.split(")")[0]
-    assert "'max_iter_predict'" in message
+    said, whose = message.split(" (So in ")
+    assert "'max_iter_predict'" in said
+    assert whose.startswith(f"{n_problems} of {n_problems} binary problems: ")
+    assert name in whose
 
 
 def test_the_cure_of_a_stalled_inference_is_not_more_iterations():

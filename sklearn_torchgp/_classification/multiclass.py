@@ -71,8 +71,8 @@ class BinaryProblems(BaseEstimator):
             shown = ", ".join(name for name, _ in whose[:5])
             more = ", ..." if len(whose) > 5 else ""
             warnings.warn(
-                f"{len(whose)} of {len(names)} binary problems ({shown}{more}): "
-                f"{whose[0][1].message}",
+                f"{whose[0][1].message} (So in {len(whose)} of {len(names)} binary "
+                f"problems: {shown}{more}.)",
                 category,
                 stacklevel=4,
             )
