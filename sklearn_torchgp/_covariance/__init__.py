@@ -18,6 +18,6 @@ one entry in ``tests/kernel_zoo.py``.
 
 from .covariance import Covariance
 from .points import Points
-from .registry import register_kernel
+from .register import register_kernel
 
 __all__ = ["Covariance", "Points", "register_kernel"]
