@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._classification.latent import LatentOutputs
 from ._classification.latent_gp import LatentGP, Settings
 from ._classification.multiclass import OneVsOne, OneVsRest
-from ._classification.weights import TIE_BREAK, class_factors
+from ._classification.weights import TIE_BREAK, check_no_white, class_factors
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_device
 from ._data.rows import check_weights
 from ._model.base import GPEstimator
@@ -260,6 +260,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         if factors is not None:
             weight = factors[codes] * (1.0 if weight is None else weight)
             self._tie_break = TIE_BREAK * np.log(factors)
+        if sample_weight is not None and weight is not None:
+            check_no_white(self.kernel, weight)
         if weight is not None and self._is_probit_race(len(classes)):
             raise ValueError(
                 "multi_class='softmax' with link='probit' knows neither sample_weight "

@@ -23,6 +23,7 @@ from ._model.state import FittedArrays, store
 from ._regression.leave_one_out import LeaveOneOut
 from ._regression.observations import (
     check_alpha,
+    check_copies,
     check_n_targets,
     merged,
     observations,
@@ -292,6 +293,9 @@ class TorchGPRegressor(
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
+            if rows.weight is not None:
+                cpu = torch.device("cpu")
+                check_copies(self._covariance(kernel, rows.X, cpu), rows.weight)
             merge = self.dtype == "float32" and self.objective != "loo"
             if merge and self._knows_copies(kernel, rows.X):
                 rows = rows.merged(as_numpy(self.alpha))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from scipy.special import ndtri
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.gaussian_process.kernels import (
@@ -16,9 +17,10 @@ from sklearn.gaussian_process.kernels import (
     WhiteKernel,
 )
 from sklearn.metrics import log_loss
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
 
 from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
+from sklearn_torchgp.exceptions import KernelFallbackWarning
 
 RNG = np.random.RandomState(0)
 X = RNG.rand(30, 2)
@@ -291,3 +293,108 @@ def test_weights_do_not_go_with_the_multinomial_probit():
         model.fit(X, y, sample_weight=np.arange(1, 31))
     with pytest.raises(ValueError, match="link='probit'.*class_weight"):
         model.set_params(class_weight="balanced").fit(X, y)
+
+
+# --- known noise of new rows under a transform ---------------------------------------
+
+LOG = FunctionTransformer(np.log, np.exp)
+TRANSFORMS = {
+    "log": LOG,
+    "falling": FunctionTransformer(np.reciprocal, np.reciprocal),
+    "quantiles": QuantileTransformer(n_quantiles=20, output_distribution="normal"),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("noise", [1e-5, 0.01, 0.3])
+def test_known_noise_of_new_rows_is_added_to_y(name, noise):
+    """y(x) + e, in units of y: against a large sample of both."""
+    positive = np.exp(0.5 * Y) + 0.1
+    model = fixed(target_transform=TRANSFORMS[name], alpha=1e-3).fit(X, positive)
+    Z = np.random.RandomState(5).rand(3, 2)
+    plain, plain_std = model.predict(Z, return_std=True)
+    mean, std = model.predict(Z, return_std=True, noise_variance=noise)
+    assert_allclose(mean, plain, rtol=1e-12)
+    assert_allclose(std, np.sqrt(plain_std**2 + noise), rtol=1e-12)
+    cov = model.predict(Z, return_cov=True, noise_variance=noise)[1]
+    bare = model.predict(Z, return_cov=True)[1]
+    assert_allclose(cov, bare + noise * np.eye(3), rtol=1e-12)
+
+    rng = np.random.RandomState(0)
+    levels = (np.arange(20_000) + 0.5) / 20_000
+    sample = model.predict_quantiles(Z, levels) + np.sqrt(noise) * rng.randn(3, 20_000)
+    asked = np.array([0.03, 0.5, 0.9])
+    found = model.predict_quantiles(Z, asked, noise_variance=noise)
+    wanted = np.quantile(sample, asked, axis=1).T
+    # What a quantile of so many draws is known to: the root of p (1 - p) / n / density.
+    assert_allclose(found, wanted, atol=0.04 * sample.std())
+    assert (np.diff(found, axis=1) > 0).all()
+
+    grid = np.linspace(sample.min() - 1, sample.max() + 1, 4001)
+    for row in Z:
+        density = np.exp(
+            model.log_predictive_density(
+                np.tile(row, (4001, 1)), grid, noise_variance=noise
+            )
+        )
+        if name == "log" or noise > 1e-4:
+            mass = density.sum() * (grid[1] - grid[0])
+            assert mass == pytest.approx(1.0, abs=2e-3)
+
+
+def test_known_noise_without_a_transform_is_as_before():
+    model = fixed().fit(X, Y)
+    Z = X[:3]
+    found = model.predict_quantiles(Z, [0.2], noise_variance=0.3)[:, 0]
+    mean, std = model.predict(Z, return_std=True, include_noise=True)
+    assert_allclose(found, mean + np.sqrt(std**2 + 0.3) * ndtri(0.2), rtol=1e-10)
+
+
+def test_little_known_noise_joins_smoothly():
+    """The first order, and both spacings, agree where one takes over from another."""
+    positive = np.exp(0.5 * Y) + 0.1
+    model = fixed(target_transform=LOG, alpha=1e-3).fit(X, positive)
+    Z = np.random.RandomState(5).rand(1, 2)
+    low, high = model.predict_quantiles(Z, [0.16, 0.84])[0]
+    spread = (high - low) / 2
+    for ratio in (0.02, 0.2):
+        ends = [
+            model.predict_quantiles(Z, [0.05, 0.95], noise_variance=(r * spread) ** 2)
+            for r in (0.97 * ratio, 1.03 * ratio)
+        ]
+        assert_allclose(ends[0], ends[1], atol=0.01 * spread)
+
+
+# --- weights that cannot be copies ---------------------------------------------------
+
+
+class NoisyNumpy(RBF):
+    """A kernel of NumPy code that has noise of its own where rows meet themselves."""
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        K = RBF.__call__(self, X, Y)
+        if Y is None:
+            K = K + 0.1 * np.eye(len(K))
+        return (K, np.zeros((*K.shape, 0))) if eval_gradient else K
+
+
+def test_weights_are_refused_where_a_kernel_hides_its_noise():
+    kernel = NoisyNumpy(0.7, "fixed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KernelFallbackWarning)
+        model = fixed(kernel, alpha=0.1)
+        model.fit(X, Y)
+        model.fit(X, Y, sample_weight=np.ones(30))
+        with pytest.raises(ValueError, match="'sample_weight'.*register_kernel"):
+            model.fit(X, Y, sample_weight=np.full(30, 2.0))
+
+
+@pytest.mark.parametrize("weights", [np.full(30, 2.0), np.linspace(0.5, 2, 30)])
+def test_weights_do_not_go_with_white_noise_of_a_latent_function(weights):
+    kernel = 1.0 * RBF(1.0) + WhiteKernel(0.1)
+    with pytest.raises(ValueError, match="'sample_weight'.*WhiteKernel"):
+        TorchGPClassifier(kernel).fit(X, Y > 0, sample_weight=weights)
+    ones_and_zeros = np.arange(30) % 3 > 0
+    TorchGPClassifier(kernel, optimizer=None).fit(
+        X, Y > 0, sample_weight=ones_and_zeros
+    )

@@ -1,6 +1,7 @@
 """Class weights, checked before work begins."""
 
 import numpy as np
+from sklearn.gaussian_process.kernels import WhiteKernel
 from sklearn.utils.class_weight import compute_class_weight
 
 # With class weights, log probabilities are shifted by this times the log weight: where
@@ -38,3 +39,19 @@ def class_factors(class_weight, classes, codes, weight):
             f"weight. Got {class_weight!r}."
         )
     return factors
+
+
+def check_no_white(kernel, weight):
+    """Raise ValueError for weights where copies of a row would have noise of their own.
+
+    The likelihood raised to a power is that of copies with one latent value in common.
+    """
+    parts = [] if kernel is None else [kernel, *kernel.get_params().values()]
+    white = any(isinstance(part, WhiteKernel) for part in parts)
+    if white and not (weight == 1).all():
+        raise ValueError(
+            "The 'sample_weight' parameter does not go with a WhiteKernel in a "
+            "classifier: copies of a row would each have noise of their own in the "
+            "latent function. Leave the WhiteKernel out (labels are noisy by the "
+            "likelihood), or repeat the rows."
+        )

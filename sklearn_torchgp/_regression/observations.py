@@ -99,6 +99,27 @@ def merged(model):
     return replace(part, likelihood=replace(part.likelihood, weight=weight))
 
 
+def check_copies(covariance, weight):
+    """Raise ValueError for weights where the kernel hides noise of its own.
+
+    A row of weight 2 is two copies, each with its own noise; of a NumPy kernel whose
+    k(X) has more on its diagonal than k(X, X) nobody knows how much of it is noise.
+    """
+    if weight is None or covariance.tells_noise or (weight == 1).all():
+        return
+    some = covariance.rows(slice(0, min(2, covariance.points.n)))
+    own = some.gram()[0].diagonal() - some.nugget()[0]
+    between = some.cross(some.points.objects).diagonal()
+    if not torch.allclose(own, between, rtol=1e-10):
+        raise ValueError(
+            "The 'sample_weight' parameter is given, but a part of the kernel runs "
+            "through its own NumPy code and carries noise that is not told apart, so "
+            "that copies of a row cannot be. Take the noise out of it and add a "
+            "WhiteKernel, give it a torch function with register_kernel, or repeat the "
+            "rows."
+        )
+
+
 def check_n_targets(n_targets, y):
     """Raise ValueError unless y has as many targets as the parameter says."""
     seen = y.shape[1] if y.ndim > 1 else 1

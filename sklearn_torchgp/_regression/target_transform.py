@@ -12,9 +12,12 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.base import clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import has_fit_parameter
+
+from . import convolution
 
 # 12 deviations hold the second moment of a lognormal with sigma = 2 to 1e-14.
 _NODES = np.linspace(-12, 12, 241)
@@ -30,17 +33,14 @@ class Identity:
 
     mean_needs = None
 
-    def quantiles(self, probability):
-        return probability[:, None]
-
     def inside(self, z):
         return z
 
-    def log_density_terms(self, y):
-        return y, 0.0
+    def quantile(self, mean, std, probability, noise):
+        return mean + np.sqrt(std**2 + noise) * ndtri(probability)
 
-    def noise_at(self, known, mean):
-        return known
+    def log_density(self, mean, std, y, noise):
+        return _log_normal(y, mean, std**2 + noise, 0.0)
 
     def of_y(self, mean, second):
         return mean, second
@@ -119,13 +119,28 @@ class TargetMap:
         log_slope = np.log(np.where(outside, 1.0, slope))
         return np.where(outside, 0.0, z), np.where(outside, -np.inf, log_slope)
 
-    def quantiles(self, probability):
-        """Which quantile of z is that quantile of y, by target: (q, t)."""
-        return np.where(self.rising, probability[:, None], 1 - probability[:, None])
+    def quantile(self, mean, std, probability, noise):
+        """A quantile (m, t) of y + e, for moments of z = T(y) and e's variance."""
+        tail = np.where(self.rising, probability, 1 - probability)
+        inflated = np.sqrt(self._inflated(mean, std, noise))
+        plain = self.inside(mean + inflated * ndtri(tail))
+        if not noise.any():
+            return plain
+        return convolution.quantiles(self.inside, mean, std, noise, probability, plain)
 
-    def noise_at(self, known, mean):
-        """Known noise (m, 1 or t) of y in units of z, where z has this mean."""
-        return known * self.slope(self.inside(mean)) ** 2
+    def log_density(self, mean, std, y, noise):
+        """Log density (m, t) of y + e, likewise."""
+        z, log_slope = self.log_density_terms(y)
+        plain = _log_normal(z, mean, self._inflated(mean, std, noise), log_slope)
+        if not noise.any():
+            return plain
+        return convolution.log_density(self.inside, mean, std, noise, y, plain)
+
+    def _inflated(self, mean, std, noise):
+        """Variance of z with known noise of y in it, to first order."""
+        if not noise.any():
+            return std**2
+        return std**2 + noise * self.slope(self.inside(mean)) ** 2
 
     def of_y(self, mean, second):
         """Moments of y: mean, and variance (m, t) or covariance (m, m, t), of z."""
@@ -240,6 +255,14 @@ class TargetMap:
     def _apply(self, method, values):
         with _quiet():
             return np.array(getattr(self.transformer, method)(values), dtype=float)
+
+
+def _log_normal(z, mean, variance, log_slope):
+    """log N(z; mean, variance) |dz / dy|; of a point mass infinite, or nothing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        density = -0.5 * ((z - mean) ** 2 / variance + np.log(2 * np.pi * variance))
+    certain = np.where(z == mean, np.inf, -np.inf)
+    return np.where(variance > 0, density + log_slope, certain)
 
 
 def _difference(function, at, spread, most=14):

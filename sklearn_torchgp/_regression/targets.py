@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from .._data.arrays import as_numpy
 from .._data.rows import check_noise_variance
@@ -82,8 +81,15 @@ class Targets:
         `spread` is None, "var" or "cov".
         """
         needed = spread or self.transform.mean_needs
-        known = include_noise, noise_variance
-        return self.transform.of_y(*self.gaussian(posterior, X, needed, *known))
+        z = self.gaussian(posterior, X, needed, include_noise)
+        mean, second = self.transform.of_y(*z)
+        known = check_noise_variance(noise_variance, *mean.shape)
+        if spread is None or known is None:
+            return mean, second
+        second = second.copy()
+        diagonal = second if spread == "var" else np.einsum("iit->it", second)
+        diagonal += known.reshape(len(known), -1)
+        return mean, second
 
     def of_y(self, mean, variance, X):
         """Moments (m, t) of y, from those of the process at X."""
@@ -91,22 +97,17 @@ class Targets:
 
     def quantiles(self, posterior, X, probabilities, noise_variance=None):
         """Quantiles (m, q, t) of a new noisy observation of y, in each row."""
-        mean, variance = self.gaussian(posterior, X, "var", True, noise_variance)
-        z = ndtri(self.transform.quantiles(probabilities))
-        values = mean[:, None] + np.sqrt(variance)[:, None] * z
-        return self.transform.inside(values.reshape(-1, values.shape[-1])).reshape(
-            values.shape
-        )
+        mean, variance, known = self._observed(posterior, X, noise_variance)
+        std = np.sqrt(variance)
+        quantiles = [
+            self.transform.quantile(mean, std, p, known) for p in probabilities
+        ]
+        return np.stack(quantiles, axis=1)
 
     def log_density(self, posterior, X, y, noise_variance=None):
         """Log density (m, t) of noisy observations y (m, t)."""
-        mean, variance = self.gaussian(posterior, X, "var", True, noise_variance)
-        z, log_slope = self.transform.log_density_terms(y)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            density = -0.5 * ((z - mean) ** 2 / variance + np.log(2 * np.pi * variance))
-        # A point mass: infinite where it is, and nothing elsewhere.
-        certain = np.where(z == mean, np.inf, -np.inf)
-        return np.where(variance > 0, density + log_slope, certain)
+        mean, variance, known = self._observed(posterior, X, noise_variance)
+        return self.transform.log_density(mean, np.sqrt(variance), y, known)
 
     def slopes(self, posterior, X, *, std):
         """d mean / dx (m, d, t) of y, and d deviation / dx or None, as in `predict`."""
@@ -130,10 +131,15 @@ class Targets:
         back = self.transform.inside(flat)
         return back.reshape(len(draws), -1, draws.shape[1]).swapaxes(1, 2)
 
-    def gaussian(
-        self, posterior, X, spread=None, include_noise=None, noise_variance=None
-    ):
-        """Moments of T(y) as `moments` gives those of y."""
+    def _observed(self, posterior, X, noise_variance):
+        """Mean and variance (m, t) of T of an observation, and known noise of y."""
+        mean, variance = self.gaussian(posterior, X, "var", True)
+        known = check_noise_variance(noise_variance, *mean.shape)
+        known = np.zeros(1) if known is None else known.reshape(len(known), -1)
+        return mean, variance, np.broadcast_to(known, mean.shape)
+
+    def gaussian(self, posterior, X, spread=None, include_noise=None):
+        """Moments of T(y) as `moments` gives those of y, without known noise."""
         include_noise = _check_include_noise(include_noise)
         m = len(X)
         cure = (
@@ -142,7 +148,6 @@ class Targets:
         with memory_for(f"A covariance of {m} rows", 8 * m * m, "its device", cure):
             moments = posterior.moments(X, spread, noise=include_noise is not False)
         mean, second = self.scaled(*map(_ndarray, moments), X)
-        known = check_noise_variance(noise_variance, m, mean.shape[1])
         if second is None:
             return mean, None
         if second.shape[-1] != mean.shape[1]:
@@ -150,8 +155,6 @@ class Targets:
         diagonal = second if spread == "var" else np.einsum("iit->it", second)
         if include_noise:
             diagonal += self.noise * np.square(self.scale)
-        if known is not None:
-            diagonal += self.transform.noise_at(known.reshape(m, -1), mean)
         return mean, second
 
     def trend(self, coef, intercept):
