@@ -71,9 +71,9 @@ class TorchGPRegressor(
             default="fmin_l_bfgs_b"
         Maximiser of the log marginal likelihood. "coarse-to-fine" runs L-BFGS-B on an
         eighth and on half of the rows (random, where these are 300 or more) before
-        all of them: the same tolerance at the end, with fewer evaluations on all rows;
-        where the likelihood has several optima it may end in another. A callable is
-        called as
+        all of them: the same tolerance at the end, usually with fewer evaluations on
+        all rows; where the likelihood has several optima it may end in another, better
+        or worse. A callable is called as
         ``optimizer(obj_func, initial_theta, bounds=bounds)`` and returns
         ``(theta, value)``; ``obj_func(theta, eval_gradient=True)`` is the negative
         log marginal likelihood. None keeps the kernel as it is.
