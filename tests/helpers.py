@@ -1,7 +1,10 @@
 """What several test modules build their problems from, and check gradients with."""
 
 import numpy as np
+import pytest
+import sklearn
 from kernel_zoo import rows
+from sklearn import config_context
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
@@ -42,3 +45,12 @@ def numeric_gradient(function, at, step=1e-4):
         far = function(at + 2 * shift) - function(at - 2 * shift)
         slopes.append((8 * near - far) / (12 * step))
     return np.stack(slopes, axis=at.ndim - 1)
+
+
+def need_dispatch():
+    """Skip where this scikit-learn, or SciPy beside it, has no array-API dispatch."""
+    try:
+        with config_context(array_api_dispatch=True):
+            pass
+    except ImportError as error:  # before 1.8 it asks for array-api-compat, SciPy 1.14
+        pytest.skip(f"scikit-learn {sklearn.__version__}: {error}")

@@ -11,6 +11,7 @@ import numpy as np
 import pretended_device
 import pytest
 import torch
+from helpers import need_dispatch
 from kernel_zoo import COMPOSITES, EXACT_LEAVES, ROUGH_LEAVES
 from sklearn import config_context
 from sklearn.gaussian_process.kernels import (
@@ -206,9 +207,13 @@ def test_optimised_fit(name, device):
     )
     # L-BFGS-B stops at a relative gain of 2e-9, and theta is known to the root of that.
     assert there.objective_value_ == pytest.approx(here.objective_value_, rel=1e-7)
-    np.testing.assert_allclose(there.kernel_.theta, here.kernel_.theta, atol=1e-5)
+    np.testing.assert_allclose(there.kernel_.theta, here.kernel_.theta, atol=1e-3)
     Z = rows(9, seed=5)
-    np.testing.assert_allclose(there.predict(Z), here.predict(Z), atol=1e-6)
+    np.testing.assert_allclose(there.predict(Z), here.predict(Z), atol=1e-4)
+    # At one theta the answers are the same.
+    there.kernel_.theta = here.kernel_.theta
+    again = there.set_params(kernel=there.kernel_, optimizer=None).fit(X, y)
+    np.testing.assert_allclose(again.predict(Z), here.predict(Z), atol=1e-8)
 
 
 @pytest.mark.parametrize(("dtype", "tol"), [("float32", 1e-4), ("mixed", 1e-6)])
@@ -466,6 +471,8 @@ def test_rows_that_are_strings(device):
 
 @pytest.mark.parametrize("dispatch", [False, True])
 def test_tensors_of_the_device_are_answered_there(dispatch, device):
+    if dispatch:
+        need_dispatch()
     X, Z = rows(40), rows(9, seed=5)
     X_there, y_there, Z_there = (
         torch.from_numpy(one).to(device) for one in (X, target(X), Z)

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import sklearn
 import skops.io
 import torch
-from helpers import wave
+from helpers import need_dispatch, wave
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
@@ -55,15 +54,6 @@ CONFIGURATIONS = [
 @parametrize_with_checks(CONFIGURATIONS)
 def test_check_estimator(estimator, check):
     check(estimator)
-
-
-def need_dispatch():
-    """Skip where this scikit-learn, or SciPy beside it, has no array-API dispatch."""
-    try:
-        with config_context(array_api_dispatch=True):
-            pass
-    except ImportError as error:  # before 1.8 it asks for array-api-compat, SciPy 1.14
-        pytest.skip(f"scikit-learn {sklearn.__version__}: {error}")
 
 
 @pytest.fixture
