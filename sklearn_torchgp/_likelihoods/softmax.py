@@ -12,7 +12,7 @@ which is what expectation propagation needs (`multiclass_ep`).
 import torch
 
 from .race import RaceMoments, gumbel_moments
-from .softmax_average import softmax_average
+from .softmax_average import mode_probabilities, softmax_average
 
 
 class Softmax:
@@ -28,10 +28,10 @@ class Softmax:
         Probabilities (m, C) from moments of f; see `softmax_average`.
     """
 
-    spread = "latent"  # of f, that `log_proba` needs
-
     def __init__(self, y, weight=None, average=softmax_average):
         self.y, self.average = y, average
+        # Of f, that `log_proba` needs: the mode asks for no covariance.
+        self.spread = None if average is mode_probabilities else "latent"
         self.weight = torch.ones_like(y[0]) if weight is None else weight
 
     def log_proba(self, mean, cov):

@@ -21,9 +21,6 @@ GRID_SPACING = 0.5
 FINEST = 4
 WIDEST = FINEST + 1
 
-# Numbers that a caller who cuts rows into blocks may count for a row and class.
-POINTS = 64
-
 
 def softmax_average(mean, cov):
     """E softmax(f) for f ~ N(mean, cov): tensor (m, C).
