@@ -8,6 +8,7 @@ from pathlib import Path
 NAMES = (
     "lml",
     "fit",
+    "calls",
     "predict",
     "memory",
     "import",

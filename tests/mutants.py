@@ -287,7 +287,9 @@ def _pytest(there, selected, timeout):
         return ""
     words = ("FAILED", "ERROR")
     first = [s for s in done.stdout.splitlines() if s.startswith(words)]
-    return first[0].split(" - ")[0].split()[1] if first else done.stdout[-200:]
+    if first:
+        return first[0].split(" - ")[0].split()[1]
+    return done.stdout[-200:] or f"no tests: {done.stderr[-200:]}"
 
 
 def main():
