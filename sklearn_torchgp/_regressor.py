@@ -5,7 +5,6 @@ from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
@@ -14,12 +13,12 @@ from sklearn.utils.validation import check_is_fitted
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows, is_table
 from ._linalg.memory import memory_for
-from ._model.base import DEFAULT_KERNEL_IS_FREE, GPEstimator
-from ._model.methods import OBJECTIVES, check_regression, conditioning_method
+from ._model.base import DEFAULT_KERNEL_IS_FREE, GPEstimator, hyperparameters
+from ._model.methods import CONDITIONING, OBJECTIVES, check_regression
 from ._model.model import Model
 from ._model.objective import Objective
 from ._model.optimize import same_form
-from ._model.state import FittedArrays, store
+from ._model.state import FittedArrays, Kept, store
 from ._regression.leave_one_out import LeaveOneOut
 from ._regression.observations import (
     check_alpha,
@@ -287,6 +286,7 @@ class TorchGPRegressor(
         """
         with self._all_or_nothing():
             self._check_params()
+            self._kept = Kept()
             kernel = self._starting_kernel()
             self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
@@ -299,7 +299,7 @@ class TorchGPRegressor(
             merge = self.dtype == "float32" and self.objective != "loo"
             if merge and self._knows_copies(kernel, rows.X):
                 rows = rows.merged(as_numpy(self.alpha))
-            rows = self._fit_targets(rows, kind, tuple(kernel.theta))
+            rows = self._fit_targets(rows, kind, tuple(hyperparameters.theta(kernel)))
             copy = np.copy if self.copy_X_train else np.asarray
             self._set_rows(replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
             self.kernel_ = kernel
@@ -415,6 +415,17 @@ class TorchGPRegressor(
     def _model(self, method=None):
         """The training rows as they are; by default with the conditioning method."""
         device = self._device_for(self.X_train_.shape[0], fitted=True)
+        covariance, likelihood = self._bound(self._bind, device)
+        return Model(covariance, likelihood, method or CONDITIONING)
+
+    # What `_bind` reads beside `kernel_`.
+    _binds = (
+        "X_train_", "y_train_", "sample_weight_train_", "noise_variance_train_",
+        "_y_train_std", "_fit_record", "alpha", "dtype",
+    )  # fmt: skip
+
+    def _bind(self, device):
+        """Covariance and likelihood of the training rows."""
         X, record = as_numpy(self.X_train_), self._fit_record
         known = self.noise_variance_train_
         scale = 1.0 if known is None else self._y_train_std
@@ -426,15 +437,16 @@ class TorchGPRegressor(
             X=X,
             given=record.given,
         )
-        covariance = self._covariance(self.kernel_, X, device)
-        return Model(covariance, likelihood, method or conditioning_method())
+        return self._covariance(self.kernel_, X, device), likelihood
 
     def _targets(self):
         """The map between y and the process."""
         if self.target_transform is not None:
             check_is_fitted(self, "X_train_")  # there is no transform to go back by yet
-        alpha = np.asarray(as_numpy(self.alpha), dtype=np.float64)
-        noise = alpha.item() if alpha.size == 1 else 0.0
+        noise = self.alpha
+        if type(noise) is not float:
+            alpha = np.asarray(as_numpy(noise), dtype=np.float64)
+            noise = alpha.item() if alpha.size == 1 else 0.0
         if not hasattr(self, "X_train_"):
             return Targets(noise=noise)
         return Targets(
@@ -458,7 +470,9 @@ class TorchGPRegressor(
         last = getattr(self, "kernel_", None)
         warm = self.warm_start and last is not None and same_form(last, kernel)
         # New values of the `kernel` parameter are where the user wants to start.
-        if warm and self._fit_record.theta_given == tuple(kernel.theta):
+        if warm and self._fit_record.theta_given == tuple(
+            hyperparameters.theta(kernel)
+        ):
             lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
             kernel.theta = np.clip(last.theta, lower, upper)
         return kernel
@@ -515,7 +529,7 @@ class TorchGPRegressor(
             reached = evidence
             if not is_lml:
                 ((*_, objective),) = self._stages()[-1:]
-                reached = objective(self.kernel_.theta, False)
+                reached = objective(hyperparameters.theta(self.kernel_), False)
         self.objective_value_ = np.float64(reached)
         # Where it was maximised the value is the optimiser's, as in scikit-learn.
         self.log_marginal_likelihood_value_ = np.float64(
@@ -546,7 +560,7 @@ class TorchGPRegressor(
     def _factor_key(self):
         """What L_ depends on beyond the rows: equal keys, the same factor."""
         alpha = tuple(np.ravel(as_numpy(self.alpha)))
-        return clone(self.kernel_), alpha, self.dtype
+        return hyperparameters.copied(self.kernel_), alpha, self.dtype
 
     def _keep(self, posterior, kind):
         """The posterior as fitted attributes."""

@@ -330,9 +330,9 @@ def test_float32_reports_its_diagonal(data, n):
 
 
 def test_pickle_holds_no_device_copies(model):
-    model._device_copies = {"L_": (model.L_, torch.zeros(1))}
+    model._kept.tensors["L_"] = model.L_, torch.zeros(1)
     restored = pickle.loads(pickle.dumps(model))
-    assert "_device_copies" not in vars(restored)
+    assert not restored._kept.tensors
 
 
 def test_a_model_that_names_a_missing_gpu_still_predicts(model):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.gaussian_process.kernels import (
     RBF,
@@ -87,16 +87,47 @@ def test_few_rows_are_taken_and_left_where_documented():
     X = np.random.RandomState(0).randn(20, 3)
 
     def path(kernel, X=X, dtype=torch.float64):
-        return Covariance(kernel, X, dtype=dtype, device=CPU)._few
+        return Covariance(kernel, X, dtype=dtype, device=CPU).few
+
+    def gram(X):
+        return path(RBF(), X).gram(RBF().theta, torch.empty(len(X), len(X)))
 
     assert path(1.0 * RBF([1.0, 2.0, 3.0]) + WhiteKernel()) is not None
     assert path(Matern(nu=1.5)) is not None
     for kernel in (Matern(nu=2.1), DotProduct(), RBF() ** 2, WhiteKernel()):
         assert path(kernel) is None
     assert path(RBF(), dtype=torch.float32) is None
-    assert path(RBF(), X=np.zeros((1000, 3))) is None
-    assert path(RBF(), X=1e100 * X) is None
     assert path(RBF(), X=["a", "b"]) is None
+    assert gram(X) is not None
+    assert gram(np.zeros((1000, 3))) is None
+    assert gram(1e100 * X) is None
+
+
+@given(problems())
+@settings(max_examples=100, deadline=None)
+def test_few_new_rows_equal_torch(problem):
+    kernel, X = problem
+    Z = np.vstack([X[:2], np.random.RandomState(1).randn(3, X.shape[1])])
+    cov = Covariance(kernel, X, dtype=torch.float64, device=CPU)
+    assume(cov.few is not None)
+    np.testing.assert_allclose(cov.few_cross(Z), cov.cross(Z), rtol=1e-10, atol=1e-12)
+    for noise in (True, False):
+        want = cov.diag(Z, noise=noise).numpy()
+        np.testing.assert_allclose(np.full(len(Z), cov.few.diag(noise=noise)), want)
+    K, pullback = cov.gram()
+    np.testing.assert_allclose(np.tril(K), np.tril(cov.at().gram(K.clone())[0]))
+    G = torch.ones(len(X), len(X), dtype=torch.float64)
+    np.testing.assert_allclose(pullback(G), cov.gram(kernel.theta)[1](G), rtol=1e-9)
+
+
+def test_many_or_infinite_pairs_are_left_to_torch():
+    X = np.random.RandomState(0).randn(400, 2)
+    cov = Covariance(RBF(), X, dtype=torch.float64, device=CPU)
+    assert cov.few_cross(X[:80]) is not None
+    assert cov.few_cross(X[:90]) is None
+    cov = Covariance(Matern(nu=1.5), X, dtype=torch.float64, device=CPU)
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert cov.few_cross(np.full((1, 2), 1e308)) is None
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-150, 1e-3, 1e3, 1e150])

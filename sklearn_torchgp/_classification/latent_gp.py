@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from .._covariance import Points
+from .._covariance import Points, hyperparameters
 from .._data.arrays import as_numpy, resolve_dtype
 from .._likelihoods import (
     Bernoulli,
@@ -25,7 +25,7 @@ from .._model.base import GPEstimator
 from .._model.methods import classification_method
 from .._model.model import Model
 from .._model.objective import Objective
-from .._model.state import FittedArrays, store
+from .._model.state import FittedArrays, Kept, kept_by, store
 from ..exceptions import NotPositiveDefiniteError
 
 
@@ -106,7 +106,7 @@ class LatentGP(GPEstimator, BaseEstimator):
         before : LatentGP, default=None
             Whose solution is where `warm_start` starts.
         """
-        self._rng = check_random_state(self.random_state)
+        self._rng, self._kept = check_random_state(self.random_state), Kept()
         self.X_train_, self.y_train_ = X, y
         self.classes_ = np.unique(y)
         self.sample_weight_ = sample_weight
@@ -127,6 +127,17 @@ class LatentGP(GPEstimator, BaseEstimator):
 
     def _model(self, points=None):
         device = self._device_for(len(self.y_train_), fitted=True)
+        if points is not None:
+            return self._bind(device, points)
+        return self._bound(self._bind, device)
+
+    # What `_bind` reads beside `kernel_`.
+    _binds = (
+        "X_train_", "y_train_", "sample_weight_", "classes_", "inference", "link",
+        "softmax", "max_iter_predict", "dtype",
+    )  # fmt: skip
+
+    def _bind(self, device, points=None):
         rows = self.X_train_ if points is None else points
         of = self.inference, self.softmax, self.max_iter_predict
         return Model(
@@ -159,7 +170,7 @@ class LatentGP(GPEstimator, BaseEstimator):
     def _condition(self, objective):
         """Everything that prediction needs, at kernel_.theta; returns the evidence."""
         objective.strict, objective.last = False, None
-        evidence = objective(self.kernel_.theta, False)
+        evidence = objective(hyperparameters.theta(self.kernel_), False)
         if objective.last is None:
             raise NotPositiveDefiniteError(
                 f"The kernel, {self.kernel_}, does not return a finite, positive "
@@ -200,8 +211,10 @@ class LatentGP(GPEstimator, BaseEstimator):
 
     def _log_evidence(self, theta, eval_gradient):
         model = self._model()
-        objective = Objective(model, self._first_start(model), strict=False)
-        answer = objective(theta, eval_gradient)
+        start = self._first_start(model)
+        with kept_by(self).workspace(model.covariance.points) as work:
+            objective = Objective(model, start, strict=False, work=work)
+            answer = objective(theta, eval_gradient)
         if objective.last is not None:
             self._take_note(objective.last)
         return answer

@@ -19,5 +19,6 @@ one entry in ``tests/kernel_zoo.py``.
 from .covariance import Covariance
 from .points import Points
 from .register import register_kernel
+from .registry import version as registry_version
 
-__all__ = ["Covariance", "Points", "register_kernel"]
+__all__ = ["Covariance", "Points", "register_kernel", "registry_version"]

@@ -8,7 +8,7 @@ from sklearn.gaussian_process import kernels
 from . import nonstationary, stationary  # noqa: F401 (they fill the table)
 from .at import CovarianceAt
 from .fallback import Fallback
-from .few import few_rows
+from .few import MOST_PAIRS, few_rows
 from .leaf import Leaf
 from .operators import Exponentiation, Product, Sum
 from .points import Points
@@ -86,10 +86,8 @@ class Covariance:
             out = torch.empty(
                 points.n, points.n, dtype=points.dtype, device=points.device
             )
-        # theta=None is asked for once, after a fit: not worth all pairs' differences.
-        if theta is not None and self._few is not None:
-            return self._few.gram(theta, out)
-        return self.at(theta).gram(out)
+        found = self.few and self.few.gram(theta, out)
+        return found or self.at(theta).gram(out)
 
     def nugget(self, theta=None):
         """The kernel's own noise on each row, which `gram` has on its diagonal.
@@ -117,6 +115,11 @@ class Covariance:
     def cross(self, Z, theta=None):
         """k(z_i, x_j): tensor (m, n) for new rows Z; noise is never part of it."""
         return self.at(theta).cross(self._points(Z))[0]
+
+    def few_cross(self, Z):
+        """`cross` as an ndarray where NumPy is quicker, else None."""
+        few = len(Z) * self.points.n <= MOST_PAIRS
+        return self.few.cross(Z) if few and self.few is not None else None
 
     def diag(self, Z, theta=None, *, noise=True):
         """k(z_i, z_i): tensor (m,), with the kernel's own noise or without."""
@@ -164,7 +167,8 @@ class Covariance:
         return node
 
     @cached_property
-    def _few(self):
+    def few(self):
+        """The covariance in NumPy (`FewRows`), where that serves; else None."""
         return few_rows(self._tree, self.points)
 
     def _points(self, Z):

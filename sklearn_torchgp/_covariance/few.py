@@ -1,25 +1,28 @@
-"""The Gram matrix of few rows, in NumPy: a sum of products of kernels.
+"""The covariance of few rows, in NumPy: a sum of products of kernels.
 
 A torch call takes 1 to 4 microseconds whatever it does, which is most of an evaluation
 below a hundred rows. Here a kernel made by sums and products is multiplied out once,
 
-    K = sum_terms c_t prod_j k_j(x, z)  +  noise I,
+    K = sum_terms c_t prod_j k_j(x, z)  +  noise I.
 
-on squared differences of all pairs that are kept, so that r^2 and the gradient in all
-length scales are one matrix-vector product each. The functions k_j are those that
-tensors go through, where `TorchKernel.few` says that they take arrays, too. One log
-marginal likelihood with its gradient (2 cores, 1.0 * RBF + WhiteKernel) by this path
-and by torch: n = 10, d = 1: 0.034 and 0.107 ms; n = 50, d = 4: 0.057 and 0.16 ms.
+The functions k_j are those that tensors go through, where `TorchKernel.few` says that
+they take arrays, too: of squared differences of all pairs that are kept, so that r^2
+and the gradient in all length scales are one matrix-vector product each (`AllPairs`),
+or of differences that are taken once (`Between`). One log marginal likelihood with its
+gradient (2 cores, 1.0 * RBF + WhiteKernel) by this path and by torch: n = 10, d = 1:
+0.034 and 0.107 ms; n = 50, d = 4: 0.057 and 0.16 ms.
 """
 
+import math
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import product as pairs
 from math import prod
-from operator import mul
+from operator import add, mul
 
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
 
 from .operators import Product, Sum
 
@@ -28,6 +31,9 @@ from .operators import Product, Sum
 # n = 500, d = 1.
 MOST = 2**19
 MOST_ROWS = 300
+
+# Most pairs of new and training rows.
+MOST_PAIRS = 2**15
 
 # The smallest length scale whose inverse has a square.
 SMALLEST = 1e-145
@@ -38,13 +44,10 @@ def few_rows(tree, points):
     on_cpu = points.device.type == "cpu" and points.dtype == torch.float64
     if not on_cpu or getattr(points.objects, "ndim", 1) != 2:
         return None
-    n, d = points.objects.shape
-    if n > MOST_ROWS or not 0 < n * n * d <= MOST:
+    terms = _terms(tree) if tree.few and points.objects.shape[1] else ()
+    if not any(t.radials and not t.white for t in terms):
         return None
-    terms = _terms(tree) if tree.few else ()
-    if not any(t.radials and not t.white for t in terms) or points.squares is None:
-        return None
-    return FewRows(terms, points.squares, tree.stop)
+    return FewRows(terms, points, tree.stop)
 
 
 @dataclass
@@ -62,6 +65,17 @@ class Term:
             self.white or other.white,
         )
 
+    def scale(self, values=None):
+        """c_t, among the values of all free hyperparameters or the kernel's own."""
+        return prod(leaf.scalar(values) for leaf in self.scalars)
+
+    def parts(self, theta, apart):
+        """The functions of the differences: pairs of a value and its pullback."""
+        return [
+            leaf.entry.dense(leaf.parameters(theta, apart), apart)
+            for leaf in self.radials
+        ]
+
 
 def _terms(node):
     """The terms of a node."""
@@ -75,58 +89,54 @@ def _terms(node):
 
 
 class FewRows:
-    """Gram matrices of the terms; to a kernel function, a `Separation` of all pairs.
+    """The covariance on few rows, as a sum of terms.
 
     Parameters
     ----------
     terms : list of Term
-    squares : ndarray (d, n n)
-        Squared differences. All pairs stand in one row, here and in what is returned.
+    points : Points
     n_dims : int
     """
 
-    form = "numpy"
+    def __init__(self, terms, points, n_dims):
+        self.terms, self.points, self.n_dims = terms, points, n_dims
 
-    def __init__(self, terms, squares, n_dims):
-        self.terms, self.n_dims = terms, n_dims
-        self.squares, self.total = squares, squares.sum(axis=0)
-        self.n = round(squares.shape[1] ** 0.5)
-        self.below = np.tri(self.n, dtype=bool)
-
-    def numbers(self, values):
-        return values
-
-    def squared(self, length_scale):
-        inverse = _inverse_square(length_scale)
-        if isinstance(inverse, float):
-            return self.total * inverse
-        return inverse @ self.squares
-
-    def distance(self, length_scale):
-        r2 = self.squared(length_scale)
-        return np.sqrt(r2, out=r2)
-
-    def weighted(self, M, length_scale):
-        inverse = _inverse_square(length_scale)
-        if isinstance(inverse, float):
-            return self.total @ M * inverse
-        return self.squares @ M * inverse
+    @cached_property
+    def pairs(self):
+        """All pairs of the rows; None where their squares are out of range."""
+        squares = self.points.squares
+        return None if squares is None else AllPairs(squares)
 
     def gram(self, theta, out):
-        """Fill out (n, n); returns what `Covariance.gram` does."""
-        values = np.exp(theta)
+        """Fill out (n, n); returns what `Covariance.gram` does, None if out of range.
+
+        Its own theta is what a kernel is asked for once, after a fit: then differences
+        are not worth keeping.
+        """
+        n, d = self.points.objects.shape
+        if n > MOST_ROWS or n * n * d > MOST:
+            return None
+        if theta is None:
+            K = self.cross(self.points.objects)
+            if K is None:
+                return None
+            out.numpy()[...] = K
+            out.numpy().reshape(-1)[:: n + 1] += self.diag() - self.diag(noise=False)
+            return out, lambda G: self._gram(None, torch.empty_like(out))[1](G)
+        return None if self.pairs is None else self._gram(theta, out)
+
+    def _gram(self, theta, out):
+        pairs = self.pairs
+        values = None if theta is None else np.exp(theta)  # for a pullback
         K = out.numpy().reshape(-1)
         noise, fresh, kept = 0.0, True, []
         for term in self.terms:
-            c = prod(leaf.scalar(values) for leaf in term.scalars)
+            c = term.scale(values)
             if term.white:
                 noise += c
                 kept.append((term, c, None, ()))
                 continue
-            parts = [
-                leaf.entry.dense(leaf.parameters(theta, self), self)
-                for leaf in term.radials
-            ]
+            parts = term.parts(theta, pairs)
             V = _product([value for value, _ in parts])
             if fresh:
                 np.multiply(V, c, out=K)
@@ -134,20 +144,47 @@ class FewRows:
             else:
                 K += c * V
             kept.append((term, c, V, parts))
-        K[:: self.n + 1] += noise
+        K[:: pairs.n + 1] += noise
 
         def pullback(G):
-            W = np.where(self.below, G.numpy(), 0.0).reshape(-1)
-            W[:: self.n + 1] *= 0.5
+            W = np.where(pairs.below, G.numpy(), 0.0).reshape(-1)
+            W[:: pairs.n + 1] *= 0.5
             return self._pull(W, kept)
 
         return out, pullback
+
+    def cross(self, Z):
+        """k(z_i, x_j) at the kernel's own values: ndarray (m, n), noise left out.
+
+        None where a value is not finite.
+        """
+        between = Between(Z - self.points.centre, self._centred)
+        terms = (
+            c * _product([k for k, _ in term.parts(None, between)])
+            for term, c in self._own
+            if not term.white
+        )
+        K = reduce(add, terms)
+        return K if math.isfinite(K.sum()) else None
+
+    def diag(self, *, noise=True):
+        """k(x, x), the same for all rows."""
+        return sum(c for term, c in self._own if noise or not term.white)
+
+    @cached_property
+    def _centred(self):
+        return self.points.centred.numpy()
+
+    @cached_property
+    def _own(self):
+        """The terms with their scales, at the kernel's own values."""
+        return [(term, term.scale()) for term in self.terms]
 
     def _pull(self, W, kept):
         """The gradient, for W the lower pairs once and the diagonal half."""
         gradient = np.zeros(self.n_dims)
         for term, c, V, parts in kept:
-            weights = W[:: self.n + 1] if term.white else W
+            weights = W[:: self.pairs.n + 1] if term.white else W
             inner = W @ V if parts else weights.sum()
             for leaf in term.scalars:
                 for place in leaf.free.values():
@@ -161,6 +198,56 @@ class FewRows:
                 for name, place in free.items():
                     gradient[place] += 2 * c * found[name]
         return gradient
+
+
+class _Pairs:
+    """Pairs of rows, as kernel functions take them: a `Separation` of arrays."""
+
+    form = "numpy"
+
+    def numbers(self, values):
+        return values
+
+    def distance(self, length_scale):
+        r2 = self.squared(length_scale)
+        return np.sqrt(r2, out=r2)
+
+
+class AllPairs(_Pairs):
+    """All pairs of n rows, their differences kept.
+
+    Parameters
+    ----------
+    squares : ndarray (d, n n)
+        Squared differences. All pairs stand in one row, here and in what is returned.
+    """
+
+    def __init__(self, squares):
+        self.squares, self.total = squares, squares.sum(axis=0)
+        self.n = round(squares.shape[1] ** 0.5)
+        self.below = np.tri(self.n, dtype=bool)
+
+    def squared(self, length_scale):
+        inverse = _inverse_square(length_scale)
+        if isinstance(inverse, float):
+            return self.total * inverse
+        return inverse @ self.squares
+
+    def weighted(self, M, length_scale):
+        inverse = _inverse_square(length_scale)
+        if isinstance(inverse, float):
+            return self.total @ M * inverse
+        return self.squares @ M * inverse
+
+
+class Between(_Pairs):
+    """The pairs of rows A (m, d) and B (n, d), for values only."""
+
+    def __init__(self, A, B):
+        self.A, self.B = A, B
+
+    def squared(self, length_scale):
+        return cdist(self.A / length_scale, self.B / length_scale, "sqeuclidean")
 
 
 def _product(factors):

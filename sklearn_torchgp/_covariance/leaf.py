@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from .hyperparameters import hyperparameters, parameters
 from .slopes import differenced
 
 
@@ -36,7 +37,7 @@ class Leaf:
     def __init__(self, kernel, entry, index, start):
         self.kernel, self.entry, self.index = kernel, entry, index
         self.few = entry.few(kernel) if callable(entry.few) else entry.few
-        self.hyperparameters = kernel.hyperparameters
+        self.hyperparameters = hyperparameters(kernel)
         self.free = {}
         for hyper in self.hyperparameters:
             if not hyper.fixed:
@@ -49,7 +50,7 @@ class Leaf:
         """Name -> value at theta; theta=None takes the kernel object's own values."""
         own = self._own.get(points.form)
         if own is None:
-            own = self._own[points.form] = self.kernel.get_params(deep=False)
+            own = self._own[points.form] = parameters(self.kernel)
             for hyper in self.hyperparameters:
                 value = np.asarray(own[hyper.name], dtype=np.float64)
                 own[hyper.name] = self._number(value, points)
@@ -61,9 +62,10 @@ class Leaf:
         return params
 
     def scalar(self, values):
-        """The value, among exp(theta), of the one hyperparameter of a constant."""
-        for where in self.free.values():
-            return values[where].item()
+        """The one hyperparameter of a constant: among exp(theta), or its own value."""
+        if values is not None:
+            for where in self.free.values():
+                return values[where].item()
         (hyper,) = self.hyperparameters
         return float(getattr(self.kernel, hyper.name))
 

@@ -9,6 +9,7 @@ then given the sum of G.
 """
 
 import inspect
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,11 +73,20 @@ class TorchKernel:
 
 
 _TABLE: dict[type, TorchKernel] = {}
+_changes = itertools.count()
+_version = next(_changes)
 
 
 def register(kernel_class, torch_kernel):
     """Enter a kernel class into the table."""
+    global _version
     _TABLE[kernel_class] = torch_kernel
+    _version = next(_changes)
+
+
+def version():
+    """A number that changes when the table does."""
+    return _version
 
 
 def registered():

@@ -180,6 +180,33 @@ class ArrayKind:
         return self.namespace.asarray(as_numpy(value), device=self.device)
 
 
+NUMPY = ArrayKind(None)
+
+# Entries up to which a look at all of them is quicker than scikit-learn's checks.
+FEW_ENTRIES = 2**15
+
+
+def is_valid_table(X):
+    """Whether `validate_data` would answer X itself: few rows of finite float64."""
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.dtype == np.float64
+        and 0 < X.size <= FEW_ENTRIES
+        and bool(np.isfinite(X).all())
+    )
+
+
+def is_valid_column(y, n):
+    """Whether it would answer y itself: n values of finite float64."""
+    return (
+        type(y) is np.ndarray
+        and y.dtype == np.float64
+        and y.shape == (n,)
+        and bool(np.isfinite(y).all())
+    )
+
+
 def check_same_kind(X, reference, method):
     """With array-API dispatch on, X must be of the namespace of the training rows."""
     if not get_config()["array_api_dispatch"]:

@@ -135,6 +135,10 @@ class Posterior(ABC):
             Variances may be negative by round-off, a covariance's diagonal is not.
         """
 
+    def few_moments(self, X, spread=None, *, noise=True):
+        """`moments` as ndarrays, for few rows that NumPy serves sooner; else None."""
+        return None
+
     def slopes(self, X, *, variance=False):
         """d mean / dx (m, d, q), and d variance / dx (m, d, q') or None, in float64."""
         raise NotImplementedError

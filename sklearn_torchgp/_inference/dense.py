@@ -7,6 +7,7 @@ import torch
 from .._linalg.cholesky import solve_lower, symmetrize_
 from .._linalg.memory import row_blocks
 from .._linalg.precision import double
+from . import few
 from .contract import Posterior
 
 
@@ -42,11 +43,15 @@ class DensePosterior(Posterior):
 
     @property
     def n_factors(self):
-        return 1 if self.L.ndim == 2 else self.L.shape[0]
+        L = self.arrays["L_"]
+        return 1 if L.ndim == 2 else L.shape[0]
 
     def moments(self, X, spread=None, *, noise=True):
         if spread == "cov":
             return self._joint_moments(X, noise)
+        if (found := self.few_moments(X, spread, noise=noise)) is not None:
+            mean, variance = found
+            return torch.from_numpy(mean), spread and torch.from_numpy(variance)
         points, n = self.covariance.points, self.covariance.points.n
         n_factors = self.n_factors if spread else 0
         bytes_per_row = (2 + 2 * n_factors) * n * points.itemsize
@@ -62,6 +67,9 @@ class DensePosterior(Posterior):
                 prior = self.covariance.diag(Z, noise=noise)[:, None]
                 variances.append(prior - self._explained(k, h))
         return torch.cat(means), double(torch.cat(variances)) if spread else None
+
+    def few_moments(self, X, spread=None, *, noise=True):
+        return few.moments(self, X, spread, noise)
 
     def slopes(self, X, *, variance=False):
         points, n = self.covariance.points, self.covariance.points.n

@@ -65,6 +65,12 @@ def solve(L, B):
 
 
 @on_one_blas_thread
+def solve_lower(L, B):
+    """L^-1 B for arrays L (n, n) and B (n, m)."""
+    return lapack.dtrtrs(L.T, B, lower=0, trans=1)[0]
+
+
+@on_one_blas_thread
 def add_outer_(A, B, *, scale, keep):
     """Overwrite the lower triangle of A with keep * A + scale * B B'."""
     C = A.numpy().T

@@ -28,6 +28,11 @@ class Workspace:
         self._options = {"dtype": dtype, "device": device}
         self._buffers = {}
 
+    @property
+    def n_bytes(self):
+        """Of all buffers."""
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
     def buffer(self, name, *shape):
         """The tensor of this name, with what is in it; made anew for a new shape."""
         buffer = self._buffers.get(name)

@@ -2,7 +2,6 @@
 
 import functools
 import threading
-from contextlib import contextmanager
 
 import threadpoolctl
 
@@ -16,8 +15,7 @@ class _Here(threading.local):
 _here = _Here()
 
 
-@contextmanager
-def one_blas_thread():
+class one_blas_thread:
     """Keep NumPy's and SciPy's OpenBLAS to one thread; torch's threads are left alone.
 
     SciPy's L-BFGS-B makes tiny LAPACK calls, after each of which the OpenBLAS workers
@@ -30,20 +28,22 @@ def one_blas_thread():
     change nothing, OpenBLAS 0.3.30: hence nobody can restore it for another.) Inside
     itself, in one thread, it does nothing: a fit enters it once, not its evaluations.
     """
-    if _here.limited:
-        yield
-        return
-    before = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
-    changed = [(pool, threads) for pool, threads in before if threads > 1]
-    for pool, _ in changed:
-        pool.set_num_threads(1)
-    _here.limited = True
-    try:
-        yield
-    finally:
-        _here.limited = False
-        for pool, threads in changed:
-            pool.set_num_threads(threads)
+
+    def __enter__(self):
+        self._changed = ()
+        self._entered = not _here.limited
+        if self._entered:
+            before = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
+            self._changed = [(pool, threads) for pool, threads in before if threads > 1]
+            for pool, _ in self._changed:
+                pool.set_num_threads(1)
+            _here.limited = True
+
+    def __exit__(self, *error):
+        if self._entered:
+            _here.limited = False
+            for pool, threads in self._changed:
+                pool.set_num_threads(threads)
 
 
 def on_one_blas_thread(function):

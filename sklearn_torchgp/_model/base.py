@@ -1,22 +1,25 @@
 """What our estimators share: arrays in, arrays out, theta found and kept."""
 
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import sklearn
 import torch
 from sklearn import get_config
-from sklearn.base import clone
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._covariance import Covariance
+from .._covariance import Covariance, hyperparameters
 from .._data.arrays import (
+    NUMPY,
     ArrayKind,
     as_numpy,
     check_no_dates,
     check_same_kind,
     float_dtype,
+    is_valid_column,
+    is_valid_table,
     resolve_device,
     resolve_dtype,
 )
@@ -34,7 +37,7 @@ from .optimize import (
     warn_at_bounds,
     warn_unless_converged,
 )
-from .state import FittedArrays, without_device_copies
+from .state import Binding, FittedArrays, Kept, kept_by, without_kept
 from .together import batch_of_starts
 
 # scikit-learn optimises its regressor's default kernel from version 1.9 on.
@@ -46,6 +49,30 @@ def wants_fitted_value(theta, eval_gradient):
     if theta is None and eval_gradient:
         raise ValueError("Gradient can only be evaluated for theta!=None")
     return theta is None
+
+
+# Parameter values that have passed scikit-learn's checks, which take 0.05 ms a fit.
+_PASSED = set()
+
+
+def _as_checked(estimator):
+    """All that the checks of parameters look at, or None: constants, and types."""
+    values = [type(estimator)]
+    for name in _parameter_names(type(estimator)):
+        value = getattr(estimator, name)
+        kind = type(value)
+        if kind in (float, int, bool, str, type(None)):
+            values.append((kind, value))
+        elif isinstance(value, Kernel):
+            values.append(kind)
+        else:
+            return None
+    return tuple(values)
+
+
+@cache
+def _parameter_names(cls):
+    return cls._get_param_names()
 
 
 class GPEstimator:
@@ -61,7 +88,10 @@ class GPEstimator:
 
     def _check_params(self):
         if not get_config()["skip_parameter_validation"]:
-            self._validate_params()
+            values = _as_checked(self)
+            if values is None or values not in _PASSED:
+                self._validate_params()
+                _PASSED.add(values)
         resolve_dtype(self.dtype)
 
     @contextmanager
@@ -83,6 +113,10 @@ class GPEstimator:
 
     def _validate_training_data(self, X, y, **rules):
         """X and y as validated NumPy arrays, and the kind of array that X was."""
+        plain = is_valid_table(X) and is_valid_column(y, len(X))
+        if plain and "feature_names_in_" not in vars(self) and rules.get("reset", True):
+            self.n_features_in_ = X.shape[1]
+            return X, y, NUMPY
         kind = ArrayKind(X)
         X, y = validate_data(
             self, as_numpy(X), as_numpy(y), **self._input_rules(self.kernel), **rules
@@ -92,6 +126,8 @@ class GPEstimator:
 
     def _validate_rows(self, X, method):
         """New rows as a validated NumPy array, and the kind of array that X was."""
+        if self._is_valid(X):
+            return X, NUMPY
         kind = ArrayKind(X)
         if hasattr(self, "X_train_"):
             name = f"{type(self).__name__}.{method}()"
@@ -101,10 +137,20 @@ class GPEstimator:
         check_no_dates(X)
         return X, kind
 
+    def _is_valid(self, X):
+        """Whether validation of new rows X would end with X itself."""
+        fitted = vars(self)
+        return (
+            type(fitted.get("X_train_")) is np.ndarray
+            and "feature_names_in_" not in fitted
+            and is_valid_table(X)
+            and X.shape[1] == fitted.get("n_features_in_")
+        )
+
     def _initial_kernel(self, *, fixed=False):
         """A copy of the kernel to optimise; fixed: the default without free parts."""
         if self.kernel is not None:
-            return clone(self.kernel)
+            return hyperparameters.copied(self.kernel)
         bounds = {"bounds": "fixed"} if fixed else {}
         amplitude = {f"constant_value_{k}": v for k, v in bounds.items()}
         scale = {f"length_scale_{k}": v for k, v in bounds.items()}
@@ -116,6 +162,19 @@ class GPEstimator:
     def _covariance(self, kernel, X, device):
         X = as_numpy(X)
         return Covariance(kernel, X, dtype=resolve_dtype(self.dtype), device=device)
+
+    def _bound(self, bind, device):
+        """``bind(device)``, or what it answered where nothing has changed since.
+
+        It depends on `kernel_`, on the attributes named in `_binds` and the device.
+        """
+        kept = kept_by(self)
+        binding = kept.binding
+        if binding is None or not binding.holds(self, device):
+            binding = Binding(self, self._binds, device)  # before: no change is missed
+            binding.made = bind(device)
+            kept.binding = binding
+        return binding.made
 
     def _posterior(self):
         """What the data say of the latent function; before `fit`, the prior."""
@@ -191,14 +250,14 @@ class GPEstimator:
         takes.
         """
         self.optimizer_results_ = []
-        if self.optimizer is None or not self.kernel_.n_dims:
+        if self.optimizer is None or not hyperparameters.n_dims(self.kernel_):
             return None
         starts = starting_points(self.kernel_, self.n_restarts_optimizer, self._rng)
         self.optimizer_results_ = run_starts(
             make_stages,
             self._constrained_optimization,
             starts,
-            self.kernel_.bounds,
+            hyperparameters.bounds(self.kernel_),
             n_jobs,
             together and together(),
         )
@@ -243,13 +302,15 @@ class GPEstimator:
         return self._log_evidence(theta, eval_gradient)
 
     def _log_evidence(self, theta, eval_gradient):
-        return Objective(self._model())(theta, eval_gradient)
+        model = self._model()
+        with kept_by(self).workspace(model.covariance.points) as work:
+            return Objective(model, work=work)(theta, eval_gradient)
 
     def _checked_theta(self, theta):
         """theta as float64 of the length that kernel_ has; else ValueError."""
         check_is_fitted(self, "kernel_")
         theta = np.asarray(as_numpy(theta), dtype=np.float64)
-        n_dims = self.kernel_.n_dims
+        n_dims = hyperparameters.n_dims(self.kernel_)
         if theta.shape != (n_dims,):
             raise ValueError(
                 "theta has not the correct number of entries. Should be "
@@ -275,8 +336,13 @@ class GPEstimator:
         )
 
     def __getstate__(self):
-        """Tensors travel as CPU tensors, device copies stay behind."""
-        return without_device_copies(super().__getstate__())
+        """Tensors travel as CPU tensors; what is kept for speed stays behind."""
+        return without_kept(super().__getstate__())
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if hasattr(self, "X_train_"):
+            self._kept = Kept()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -47,10 +47,8 @@ def check_regression(method, objective, optimizer, dtype):
         )
 
 
-def conditioning_method():
-    """The method of the final factor, which may need more on its diagonal."""
-    return Exact(ladder=True)
-
+# Of the final factor, which may need more on its diagonal.
+CONDITIONING = Exact(ladder=True)
 
 # With a float32 factor, for the way to an optimum.
 MIXED = Exact(mixed_evidence)

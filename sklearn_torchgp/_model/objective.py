@@ -23,6 +23,8 @@ class Objective:
     start : object, default=None
         `Inference.start` of an earlier evaluation of such a model.
     strict : bool, default=True
+    work : Workspace, default=None
+        None: one of its own.
 
     Attributes
     ----------
@@ -30,10 +32,10 @@ class Objective:
         Of the last evaluation with a value.
     """
 
-    def __init__(self, model, start=None, *, strict=True):
+    def __init__(self, model, start=None, *, strict=True, work=None):
         points = model.covariance.points
         self.model, self.parameters = model, model.parameters
-        self.work = Workspace(points.dtype, points.device)
+        self.work = work or Workspace(points.dtype, points.device)
         self.start, self.strict, self.last = start, strict, None
 
     def __call__(self, vector, eval_gradient=True):

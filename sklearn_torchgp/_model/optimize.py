@@ -10,6 +10,7 @@ from sklearn.gaussian_process.kernels import Kernel
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
+from .._covariance import hyperparameters
 from .._linalg.threads import one_blas_thread
 from .together import run_together
 
@@ -222,7 +223,7 @@ def warn_unless_converged(records):
 
 def starting_points(kernel, n_restarts, rng):
     """The kernel's own theta, then log-uniform draws within its bounds."""
-    bounds = kernel.bounds
+    bounds = hyperparameters.bounds(kernel)
     if n_restarts > 0 and not np.isfinite(bounds).all():
         raise ValueError(
             "Multiple optimizer restarts (n_restarts_optimizer>0) requires that all "
@@ -230,12 +231,15 @@ def starting_points(kernel, n_restarts, rng):
             "n_restarts_optimizer=0."
         )
     draws = [rng.uniform(bounds[:, 0], bounds[:, 1]) for _ in range(n_restarts)]
-    return [kernel.theta, *draws]
+    return [hyperparameters.theta(kernel), *draws]
 
 
 def warn_at_bounds(kernel):
     """Tell which hyperparameters ended at a bound, in scikit-learn's words."""
-    near = np.isclose(kernel.bounds, kernel.theta[:, None])
+    bounds, theta = hyperparameters.bounds(kernel), hyperparameters.theta(kernel)
+    near = np.isclose(bounds, theta[:, None])
+    if not near.any():
+        return
     row = 0
     for hyper in kernel.hyperparameters:
         if hyper.fixed:

@@ -2,30 +2,127 @@
 
 Fitted attributes *are* the state: what a posterior keeps is stored under the names of
 attributes, and read from them anew at every call, so that assigning one takes effect at
-once.
+once. What is made of them serves again only under a key: the values that it was made
+of, as they were and as they are now, in microseconds. Writing into an array of few rows
+changes the key; of many rows nothing is kept.
 """
 
 from collections.abc import Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from sklearn.exceptions import NotFittedError
 
+from .._covariance import hyperparameters, registry_version
+from .._covariance.hyperparameters import is_constant
 from .._data.arrays import as_numpy, own_or_copy, resolve_dtype
+from .._linalg.memory import Workspace
+
+# Bytes of an array that are compared at every call, and of a workspace that is kept:
+# 2 to 5 microseconds, and the Gram matrix of a thousand rows.
+MOST_COMPARED = 2**16
+MOST_KEPT = 2**23
+
+
+class Kept:
+    """What an estimator holds between calls for speed alone; `fit` begins a new one.
+
+    It is no part of the state: not pickled, and no answer depends on it.
+
+    Attributes
+    ----------
+    tensors : dict
+        Name of an attribute -> (the object that it was, its tensor).
+    binding : Binding or None
+    """
+
+    def __init__(self):
+        self.tensors, self.binding = {}, None
+        self._workspaces = []
+
+    @contextmanager
+    def workspace(self, points):
+        """A Workspace for these Points, which no other thread has at the same time."""
+        form = points.dtype, points.device
+        try:
+            kept_form, work = self._workspaces.pop()
+        except IndexError:
+            kept_form = None
+        if kept_form != form:
+            work = Workspace(*form)
+        yield work
+        if work.n_bytes <= MOST_KEPT:
+            self._workspaces[:] = [(form, work)]
+
+
+class Binding:
+    """Something made of an estimator's attributes, and what they were then.
+
+    Parameters
+    ----------
+    estimator : object
+        With a kernel `kernel_`.
+    names : tuple of str
+        Of further attributes.
+    *more : object
+        Constants that it depends on, too.
+
+    Attributes
+    ----------
+    made : object
+        Set by whoever makes it, after this.
+    """
+
+    def __init__(self, estimator, names, *more):
+        self.made, self._more = None, (registry_version(), *more)
+        # Not the estimator's own dict, which this would outlive.
+        self._own = [(name, getattr(estimator, name, None)) for name in names]
+        self._own.append(("kernel_", estimator.kernel_))
+        of_kernel = hyperparameters.sources(estimator.kernel_)
+        self._of_kernel = of_kernel or ()
+        values = [value for _, value in self._own[:-1]]
+        self._notices = of_kernel is not None and all(map(_is_noticed, values))
+        values += [value for *_, value in self._of_kernel]
+        arrays = [value for value in values if type(value) is np.ndarray]
+        self._contents = [(a, a.tobytes()) for a in arrays if self._notices]
+
+    def holds(self, estimator, *more):
+        """Whether everything is surely what it was."""
+        attributes = vars(estimator)
+        for name, value in self._own:
+            if attributes.get(name) is not value:
+                return False
+        for attributes, name, value in self._of_kernel:
+            if attributes.get(name) is not value:
+                return False
+        for array, content in self._contents:
+            if array.tobytes() != content:
+                return False
+        return self._notices and self._more == (registry_version(), *more)
+
+
+def _is_noticed(value):
+    """Whether a change of an attribute would be: in a small array, else by identity."""
+    if is_constant(value):
+        return getattr(value, "nbytes", 0) <= MOST_COMPARED
+    return type(value).__eq__ is object.__eq__
 
 
 class FittedArrays(Mapping):
     """Attributes of an estimator as tensors of its working dtype on a device, lazily.
 
-    On a CPU an array is the attribute's own memory. A copy on an accelerator is kept,
-    and used again only while the attribute is the very object it was made from.
+    On a CPU an array is the attribute's own memory. That tensor, or a copy on an
+    accelerator, serves again while the attribute is the very object it was made from.
     """
 
     def __init__(self, estimator, device):
         self._estimator, self._device = estimator, device
         self._dtype = resolve_dtype(estimator.dtype)
+        self._kept = kept_by(estimator).tensors
 
-    def __getitem__(self, name):
+    def source(self, name):
+        """The attribute itself; NotFittedError where there is none."""
         source = getattr(self._estimator, name, None)
         if source is None:
             kind = type(self._estimator).__name__
@@ -34,15 +131,19 @@ class FittedArrays(Mapping):
                 "'objective' that it calls, nothing can be predicted: clone the "
                 "estimator and fit the clone."
             )
-        if self._device.type == "cpu":
-            return self._tensor(source)
-        copies = vars(self._estimator).setdefault("_device_copies", {})
-        kept_source, kept = copies.get(name, (None, None))
-        here = kept is not None and kept.device == self._device
-        if not (here and kept_source is source and kept.dtype == self._dtype):
-            kept = self._tensor(source)
-            copies[name] = (source, kept)
-        return kept
+        return source
+
+    def __getitem__(self, name):
+        source, tensors = self.source(name), self._kept
+        kept_source, tensor = tensors.get(name, (None, None))
+        same = kept_source is source and tensor.device == self._device
+        if same and tensor.dtype == self._dtype:
+            return tensor
+        tensor = self._tensor(source)
+        own = isinstance(source, np.ndarray) and tensor.data_ptr() == source.ctypes.data
+        if own or self._device.type != "cpu":
+            tensors[name] = source, tensor
+        return tensor
 
     def get(self, name, default=None):
         """The tensor, or the default where there is no such attribute."""
@@ -71,10 +172,15 @@ def store(estimator, arrays, kind):
         setattr(estimator, name, as_numpy(value) if private else kind(value))
 
 
-def without_device_copies(state):
-    """What is pickled of an estimator's attributes: CPU tensors, no device copies."""
+def kept_by(estimator):
+    """The `Kept` of an estimator; one that nobody keeps before any `fit`."""
+    return vars(estimator).get("_kept") or Kept()
+
+
+def without_kept(state):
+    """What is pickled of an estimator's attributes: tensors as those of the CPU."""
     return {
         name: value.cpu() if isinstance(value, torch.Tensor) else value
         for name, value in state.items()
-        if name != "_device_copies"
+        if name != "_kept"
     }

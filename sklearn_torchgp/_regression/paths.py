@@ -26,6 +26,7 @@ class SamplePaths:
         # copy.copy: __getstate__ would take tensors off their device.
         self._estimator = object.__new__(type(estimator))
         vars(self._estimator).update(vars(estimator))
+        vars(self._estimator).pop("_kept", None)
         self._estimator.kernel_ = kernel = clone(estimator.kernel_)
         self._targets = self._estimator._targets()
         posterior = self._estimator._posterior()

@@ -8,7 +8,7 @@ import numpy as np
 from .target_transform import IDENTITY
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FitRecord:
     """Private state, replaced as a whole; that of its class before any `fit`.
 

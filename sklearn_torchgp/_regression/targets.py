@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from .._data.arrays import as_numpy
 from .._data.rows import check_noise_variance
 from .._linalg.memory import memory_for
 from .._linalg.precision import double
@@ -141,13 +140,11 @@ class Targets:
     def gaussian(self, posterior, X, spread=None, include_noise=None):
         """Moments of T(y) as `moments` gives those of y, without known noise."""
         include_noise = _check_include_noise(include_noise)
-        m = len(X)
-        cure = (
-            "Predict fewer rows at a time, or ask for the std, which needs no matrix."
-        )
-        with memory_for(f"A covariance of {m} rows", 8 * m * m, "its device", cure):
-            moments = posterior.moments(X, spread, noise=include_noise is not False)
-        mean, second = self.scaled(*map(_ndarray, moments), X)
+        noise = include_noise is not False
+        moments = posterior.few_moments(X, spread, noise=noise)
+        if moments is None:
+            moments = map(_ndarray, _moments(posterior, X, spread, noise))
+        mean, second = self.scaled(*moments, X)
         if second is None:
             return mean, None
         if second.shape[-1] != mean.shape[1]:
@@ -163,7 +160,7 @@ class Targets:
 
     def scaled(self, mean, second, X):
         """Moments of the process at X as moments of T(y)."""
-        if second is not None and second.ndim == 2 and (second < 0).any():
+        if second is not None and second.ndim == 2 and second.min() < 0:
             warnings.warn(
                 "Predicted variances smaller than 0. Setting those variances to 0.",
                 stacklevel=5,
@@ -175,8 +172,17 @@ class Targets:
         return mean, None if second is None else second * np.square(self.scale)
 
 
+def _moments(posterior, X, spread, noise):
+    if spread != "cov":
+        return posterior.moments(X, spread, noise=noise)
+    m = len(X)
+    cure = "Predict fewer rows at a time, or ask for the std, which needs no matrix."
+    with memory_for(f"A covariance of {m} rows", 8 * m * m, "its device", cure):
+        return posterior.moments(X, "cov", noise=noise)
+
+
 def _ndarray(tensor):
-    return None if tensor is None else as_numpy(double(tensor))
+    return None if tensor is None else double(tensor).cpu().numpy()
 
 
 def _transformed(rows, transform):

@@ -361,7 +361,7 @@ class TestAnOverriddenBuiltIn:
     def test_few_rows(self):
         X = rows(8)
         cov = bind(self.kernel, X)
-        assert cov._few is None
+        assert cov.few is None
         K, pullback = cov.gram(self.kernel.theta)
         expected = 1.5 * RBF(0.8 / 2**0.5)(X) + 0.1 * np.eye(8)
         np.testing.assert_allclose(np.tril(K), np.tril(expected))
@@ -395,5 +395,5 @@ class Inherited(RBF):
 
 def test_a_subclass_that_overrides_nothing_has_every_fast_path():
     cov = bind(Inherited(0.8), rows(8))
-    assert cov._few is not None
+    assert cov.few is not None
     assert cov._leaves[0].entry.slope is not None
