@@ -14,7 +14,13 @@ from ._classification.latent import LatentOutputs
 from ._classification.latent_gp import LatentGP, Settings
 from ._classification.multiclass import OneVsOne, OneVsRest
 from ._classification.weights import TIE_BREAK, check_no_white, class_factors
-from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_device
+from ._data.arrays import (
+    NUMPY,
+    ArrayKind,
+    as_numpy,
+    check_same_kind,
+    resolve_device,
+)
 from ._data.rows import check_weights
 from ._model.base import GPEstimator
 from ._model.methods import check_method
@@ -427,6 +433,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
 
     def _rows(self, X, method):
         """Validated new rows, and their kind of array, which must be that of `fit`."""
+        if self._is_valid(X):
+            return X, NUMPY
         check_is_fitted(self)
         check_same_kind(X, self._no_rows, f"{type(self).__name__}.{method}()")
         return self._validate_rows(X, method)

@@ -231,6 +231,9 @@ class LatentGP(GPEstimator, BaseEstimator):
         """Log of the class probabilities at X: (m, C)."""
         posterior = self._posterior()
         likelihood = posterior.likelihood
+        moments = posterior.few_moments(X, likelihood.spread)
+        if moments is not None:
+            return torch.from_numpy(likelihood.few_log_proba(*moments))
         return likelihood.log_proba(*posterior.moments(X, likelihood.spread))
 
     def loo_log_proba(self):

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from . import few
 from .likelihood import Likelihood
 from .links import LINKS
 from .tilted import Tilted, log_average, tilted
@@ -46,6 +47,12 @@ class Bernoulli(Likelihood):
         """Log probabilities (m, 2) of both classes, for moments (m, 1) of f."""
         return class_log_probabilities(
             self.link, mean[:, 0], variance[:, 0].clamp(min=0)
+        )
+
+    def few_log_proba(self, mean, variance):
+        """`log_proba` of few rows, from and to ndarrays."""
+        return few.class_log_probabilities(
+            self.link, mean[:, 0], variance[:, 0], BELOW_LOG_HALF
         )
 
     def log_p(self, f):

@@ -140,8 +140,9 @@ class GPEstimator:
     def _is_valid(self, X):
         """Whether validation of new rows X would end with X itself."""
         fitted = vars(self)
+        seen = fitted.get("X_train_", fitted.get("_no_rows"))
         return (
-            type(fitted.get("X_train_")) is np.ndarray
+            type(seen) is np.ndarray
             and "feature_names_in_" not in fitted
             and is_valid_table(X)
             and X.shape[1] == fitted.get("n_features_in_")
