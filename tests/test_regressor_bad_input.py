@@ -17,8 +17,16 @@ from sklearn.gaussian_process.kernels import (
 from sklearn.gaussian_process.tests._mini_sequence_kernel import MiniSeqKernel
 
 from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp._data import arrays
 
 X, Y = wave(10)
+
+
+@pytest.fixture(autouse=True, params=["short way", "long way"])
+def way(request, monkeypatch):
+    """Arrays that need no conversion, of few entries, skip scikit-learn's checks."""
+    if request.param == "long way":
+        monkeypatch.setattr(arrays, "FEW_ENTRIES", 0)
 
 
 def spoilt(array, value):
