@@ -20,7 +20,7 @@ from sklearn_torchgp._covariance import hyperparameters, registry
 # Of a posterior that no longer belongs to its kernel and rows.
 pytestmark = pytest.mark.filterwarnings("ignore:Predicted variances smaller than 0")
 
-KERNEL = ConstantKernel(1.3) * RBF([0.7, 0.9]) + WhiteKernel(0.1)
+KERNEL = ConstantKernel(1.3) * RBF(np.array([0.7, 0.9])) + WhiteKernel(0.1)
 Z = np.random.RandomState(3).uniform(-2, 2, (4, 2))
 THETA = KERNEL.theta + 0.1
 
@@ -130,7 +130,7 @@ def test_a_change_of_a_regressor_takes_effect_at_once(name):
 
 def test_nu_of_a_part_takes_effect_at_once():
     model = regressor()
-    model.kernel_ = ConstantKernel() * Matern([0.7, 0.9], nu=0.5) + WhiteKernel()
+    model.kernel_ = ConstantKernel() * Matern(np.array([0.7, 0.9]), nu=0.5) + WhiteKernel()
     check(model, in_kernel(k1__k2__nu=2.5))
 
 
