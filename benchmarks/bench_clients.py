@@ -1,0 +1,251 @@
+"""How long do whole programs take with our class in scikit-learn's place?
+
+Each program is a client's own loop of 40 steps, in a process of its own, imports not
+counted: with scikit-learn's regressor and with ours, by turns, on one thread and on
+two, alone and (without --quick) beside a process that keeps a core busy. Beside times
+stands how many steps suggested the same rows. Absent clients are left out.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from contenders import OURS, SKLEARN
+from harness import options, save, show
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from sklearn_torchgp import TorchGPRegressor
+
+CLASSES = {OURS: TorchGPRegressor, SKLEARN: GaussianProcessRegressor}
+STEPS, INITIAL = 40, 5
+
+# Two suggestions are the same where they agree to this part of the range.
+SAME = 1e-3
+
+
+def valley(x):
+    """What is to be minimised on [-1, 1]^3."""
+    x = np.asarray(x)
+    return float(np.sum((x - [0.3, -0.2, 0.1]) ** 2) + 0.3 * np.cos(6 * x[0] + x[1]))
+
+
+def kernel():
+    noise = WhiteKernel(1e-3, (1e-6, 1e-1))
+    return ConstantKernel(1.0) * Matern(np.ones(3), nu=2.5) + noise
+
+
+def scikit_optimize(cls):
+    """By sampling: scikit-learn's class has no gradients in x."""
+    from skopt import Optimizer
+
+    optimizer = Optimizer(
+        [(-1.0, 1.0)] * 3,
+        base_estimator=cls(kernel(), normalize_y=True, random_state=0),
+        n_initial_points=INITIAL,
+        acq_func="EI",
+        acq_optimizer="sampling",
+        random_state=0,
+    )
+    for _ in range(STEPS):
+        x = optimizer.ask()
+        optimizer.tell(x, valley(x))
+    return optimizer.Xi
+
+
+def bayesian_optimization(cls, constraint=None):
+    from bayes_opt import BayesianOptimization
+
+    def target(x, y, z):
+        return -valley([x, y, z])
+
+    ranges = dict.fromkeys("xyz", (-1, 1))
+    search = BayesianOptimization(
+        target, ranges, constraint=constraint, random_state=0, verbose=0
+    )
+    settings = {"alpha": 1e-6, "normalize_y": True, "random_state": 0}
+    search._gp = cls(Matern(nu=2.5), n_restarts_optimizer=5, **settings)
+    if constraint is not None:
+        search.constraint._model = [cls(Matern(nu=2.5), **settings)]
+    search.maximize(init_points=INITIAL, n_iter=STEPS - INITIAL)
+    return [[one["params"][name] for name in "xyz"] for one in search.res]
+
+
+def bayesian_optimization_constrained(cls):
+    from scipy.optimize import NonlinearConstraint
+
+    inside = NonlinearConstraint(lambda x, y, z: x + y + z, -np.inf, 0.5)
+    return bayesian_optimization(cls, inside)
+
+
+def active_learning(cls):
+    """modAL's loop: the most uncertain row of a pool, then a fit."""
+    from modAL.models import learners
+
+    check = learners.check_X_y  # 0.4.2 has its keyword's name before scikit-learn 1.6
+
+    def renamed(*args, force_all_finite=True, **kwargs):
+        return check(*args, ensure_all_finite=force_all_finite, **kwargs)
+
+    learners.check_X_y = renamed
+
+    def most_unsure(learner, pool):
+        return np.array([np.argmax(learner.predict(pool, return_std=True)[1])])
+
+    pool = np.random.RandomState(0).uniform(-1, 1, (500, 3))
+    y = np.array([valley(x) for x in pool])
+    learner = learners.ActiveLearner(
+        estimator=cls(kernel(), normalize_y=True),
+        query_strategy=most_unsure,
+        X_training=pool[:INITIAL],
+        y_training=y[:INITIAL],
+    )
+    asked = []
+    for _ in range(STEPS):
+        index, row = learner.query(pool)
+        learner.teach(row.reshape(1, -1), y[index])
+        asked.append(row.ravel().tolist())
+    return asked
+
+
+def smac(cls):
+    """SMAC's Gaussian process with the class that it takes from scikit-learn."""
+    import smac.model.gaussian_process.gaussian_process as model
+    from ConfigSpace import ConfigurationSpace, Float
+    from smac import BlackBoxFacade, Scenario
+
+    model.GaussianProcessRegressor = cls
+    space = ConfigurationSpace(seed=0)
+    space.add([Float(name, (-1.0, 1.0)) for name in "xyz"])
+    asked = []
+
+    def target(config, seed=0):
+        asked.append([config[name] for name in "xyz"])
+        return valley(asked[-1])
+
+    folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"smac-{os.getpid()}"
+    scenario = Scenario(
+        space, n_trials=STEPS, deterministic=True, seed=0, output_directory=folder
+    )
+    BlackBoxFacade(scenario, target, overwrite=True, logging_level=50).optimize()
+    return asked
+
+
+def mango(cls):
+    """Mango's tuner with the class that it takes from scikit-learn."""
+    import mango.optimizer.bayesian_learning as model
+    from mango import Tuner
+    from scipy.stats import uniform
+
+    model.GaussianProcessRegressor = cls
+    np.random.seed(0)
+    space = {name: uniform(-1, 2) for name in "xyz"}
+
+    def target(batch):
+        return [valley([one[name] for name in "xyz"]) for one in batch]
+
+    settings = {"num_iteration": STEPS - INITIAL, "initial_random": INITIAL}
+    found = Tuner(space, target, settings).minimize()
+    return [[one[name] for name in "xyz"] for one in found["params_tried"]]
+
+
+PROGRAMS = {
+    "scikit-optimize": ("skopt", scikit_optimize),
+    "bayesian-optimization": ("bayes_opt", bayesian_optimization),
+    "bayesian-optimization, constrained": (
+        "bayes_opt",
+        bayesian_optimization_constrained,
+    ),
+    "modAL": ("modAL", active_learning),
+    "SMAC": ("smac", smac),
+    "Mango": ("mango", mango),
+}
+
+
+def run(program, name):
+    """In a child: seconds of a program, and what it suggested."""
+    module, function = PROGRAMS[program]
+    warnings.simplefilter("ignore")
+    importlib.import_module(module)
+    began = time.perf_counter()
+    asked = function(CLASSES[name])
+    seconds = time.perf_counter() - began
+    print("\n" + json.dumps({"seconds": seconds, "asked": np.asarray(asked).tolist()}))
+
+
+def ask(program, name, threads):
+    """The answer of a child."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, __file__, "--child", program, name]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(program, threads, busy, rounds):
+    """Two rows of results."""
+    neighbour = [sys.executable, "-c", "while True: pass"]
+    beside = [subprocess.Popen(neighbour)] if busy else []
+    try:
+        answers = {name: [] for name in CLASSES}
+        for _ in range(rounds):
+            for name, found in answers.items():
+                found.append(ask(program, name, threads))
+    finally:
+        for process in beside:
+            process.kill()
+    seconds = {k: np.array([a["seconds"] for a in v]) for k, v in answers.items()}
+    ours, theirs = (np.array(answers[name][0]["asked"]) for name in CLASSES)
+    n = min(len(ours), len(theirs))
+    same = (np.abs(ours[:n] - theirs[:n]) <= 2 * SAME).all(axis=1)
+    steps = n if same.all() else int(np.argmin(same))
+    rows = []
+    for name, times in seconds.items():
+        asked = answers[name][0]["asked"]
+        row = {
+            "case": {"program": program, "threads": threads, "busy": busy},
+            "contender": name,
+            "seconds": float(np.median(times)),
+            "spread": [float(times.min()), float(times.max())],
+            "ratio": float(np.median(times / seconds[OURS])),
+            "quality": {
+                "steps": n,
+                "same_steps": steps,
+                "best": min(map(valley, asked)),
+            },
+        }
+        rows.append(row)
+        show(row)
+    return rows
+
+
+def main():
+    if "--child" in sys.argv:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--child", nargs=2)
+        run(*parser.parse_args().child)
+        return
+    args = options(__doc__, only={"default": "", "help": "programs with this name"})
+    rows = []
+    for program, (module, _) in PROGRAMS.items():
+        if args.only not in program:
+            continue
+        if importlib.util.find_spec(module) is None:
+            print(f"{program}: {module} is absent")
+            continue
+        for busy in (False,) if args.quick else (False, True):
+            for threads in (1, 2):
+                rows += compare(program, threads, busy, 1 if args.quick else 3)
+    save("clients", rows, args)
+
+
+if __name__ == "__main__":
+    main()
