@@ -130,7 +130,9 @@ def test_a_change_of_a_regressor_takes_effect_at_once(name):
 
 def test_nu_of_a_part_takes_effect_at_once():
     model = regressor()
-    model.kernel_ = ConstantKernel() * Matern(np.array([0.7, 0.9]), nu=0.5) + WhiteKernel()
+    model.kernel_ = (
+        ConstantKernel() * Matern(np.array([0.7, 0.9]), nu=0.5) + WhiteKernel()
+    )
     check(model, in_kernel(k1__k2__nu=2.5))
 
 

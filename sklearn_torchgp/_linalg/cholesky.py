@@ -79,7 +79,7 @@ def invert_lower_(L):
     WJJ = LJJ^-1 and W+J = -W++ L+J WJJ (stable: Du Croz and Higham 1992).
     """
     if lapack.serves(L):
-        return lapack.invert_lower_(L).tril_()
+        return lapack.lower_(lapack.invert_lower_(L))
     L.tril_()
     for J in reversed(_panels_of(L)):
         W = _inverse_of_block(L[J, J])
@@ -118,6 +118,11 @@ def solve(L, B):
     return torch.linalg.solve_triangular(L.mT, solve_lower(L, B), upper=True)
 
 
+def lower_(A):
+    """Zero above the diagonal of A (n, n)."""
+    return lapack.lower_(A) if lapack.serves(A) else A.tril_()
+
+
 def half_log_det(L):
     """log det(L L') / 2 = sum_i log L_ii."""
     return L.diagonal().log().sum()
@@ -125,6 +130,8 @@ def half_log_det(L):
 
 def symmetrize_(A):
     """Copy the lower triangle of A over the upper one."""
+    if lapack.serves(A):
+        return lapack.symmetrize_(A)
     # Blocks small enough to come from the allocator's pool: at n = 600 panels of 512,
     # whose temporaries are fresh pages, took 1.2 ms within a fit, these take 0.3 ms.
     for J in panels(A.shape[0], 128):
@@ -168,5 +175,5 @@ def _check(trace):
 def _inverse_of_block(L):
     """L^-1 of a panel's diagonal block, zero above the diagonal."""
     if L.device.type == "cpu":
-        return lapack.invert_lower_(_copy(L)).tril_()
+        return lapack.lower_(lapack.invert_lower_(_copy(L)))
     return solve_lower(L, torch.eye(len(L), dtype=L.dtype, device=L.device))

@@ -8,6 +8,9 @@ several holds `threads.one_blas_thread` around them, which is cheaper.
 A row-major lower triangle is a column-major upper one: hence ``.T`` and ``lower=0``.
 """
 
+import functools
+
+import numpy as np
 import torch
 from scipy.linalg import blas, lapack
 
@@ -29,6 +32,25 @@ def serves(A):
     """Whether A (n, n) is small, on the CPU, and one contiguous piece of memory."""
     small = A.shape[0] <= SMALL and A.device.type == "cpu"
     return small and A.dtype in _FACTOR and A.is_contiguous()
+
+
+@functools.lru_cache(maxsize=4)
+def _above(n):
+    """Where the places above the diagonal are."""
+    return ~np.tri(n, dtype=bool)
+
+
+def lower_(A):
+    """Zero above the diagonal of A: `Tensor.tril_` wakes all threads for ten rows."""
+    A.numpy()[_above(len(A))] = 0.0
+    return A
+
+
+def symmetrize_(A):
+    """Copy the lower triangle of A over the upper one."""
+    K = A.numpy()
+    np.copyto(K, K.T, where=_above(len(A)))
+    return A
 
 
 @on_one_blas_thread

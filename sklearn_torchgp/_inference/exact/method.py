@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..._linalg.cholesky import lower_
 from ...exceptions import NotPositiveDefiniteError
 from ..contract import Inference
 from .batch import log_marginal_likelihoods
@@ -134,5 +135,5 @@ def _nugget(covariance, likelihood, theta=None):
 
 
 def _posterior(covariance, likelihood, solution):
-    solution = replace(solution, L=solution.L.tril_())
+    solution = replace(solution, L=lower_(solution.L))
     return ExactPosterior.of(covariance, likelihood, solution)

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..._linalg.cholesky import half_log_det, inverse_, solve
+from ..._linalg.cholesky import half_log_det, inverse_, lower_, solve
 from .engine import Inference, Sites, factor
 from .newton import find_mode
 
@@ -64,7 +64,7 @@ def _derivative(K, L, s, d1, d3):
     With R = s B^-1 s and u = (I - R K) (diag(Sigma) d3 / 2), which is how the mode's
     motion enters, the derivative is (a a' - R + u a' + a u') / 2.
     """
-    B_inverse = inverse_(L).tril_()
+    B_inverse = lower_(inverse_(L))
     # diag(Sigma) = (1 - diag B^-1) / s^2, and d3 / s^2 is bounded.
     explained = 1 - B_inverse.diagonal()
     ratio = torch.where(s > 0, d3 / s.square(), 0.0)

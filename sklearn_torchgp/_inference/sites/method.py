@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..._linalg.cholesky import symmetrize_
+from ..._linalg.cholesky import lower_, symmetrize_
 from ..._linalg.memory import Workspace
 from ..contract import Inference
 from .engine import Sites, factor
@@ -41,7 +41,7 @@ class SiteMethod:
                 "alpha_": found.alpha,
                 "pi_": likelihood.probability(K @ found.alpha),
                 "W_sr_": s,
-                "L_": factor(K, s, B).tril_(),
+                "L_": lower_(factor(K, s, B)),
             }
             return SitePosterior(covariance, likelihood, arrays)
 
