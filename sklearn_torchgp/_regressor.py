@@ -42,7 +42,7 @@ _OF_TARGETS = (
     "_trend_Q", "_trend_R", "_trend_beta",
 )  # fmt: skip
 # What the last fit's rows led to: a prediction on the way to new ones has none.
-_OF_FACTOR = ("alpha_", "L_")
+_OF_FACTOR = ("alpha_", "L_", "_jitter")
 
 # What a regressor asks of y.
 _NUMBERS = {"multi_output": True, "y_numeric": True}

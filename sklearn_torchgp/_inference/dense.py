@@ -59,7 +59,7 @@ class DensePosterior(Posterior):
             h = self._trend_columns(X[rows])
             means.append(self._mean(k, h))
             if spread:
-                prior = self.covariance.diag(Z, noise=noise)[:, None]
+                prior = self._prior_variance(Z, noise)[:, None]
                 variances.append(prior - self._explained(k, h))
         return torch.cat(means), double(torch.cat(variances)) if spread else None
 
@@ -77,7 +77,7 @@ class DensePosterior(Posterior):
                 slopes = torch.stack([-2 * pull(G) for G in c], dim=-1)
                 if e is not None:
                     slopes += 2 * (e @ self._trend_slopes()).permute(1, 2, 0)
-                variances.append(slopes + self.covariance.diag_slope(Z)[..., None])
+                variances.append(slopes + self._prior_slope(Z)[..., None])
         mean = double(torch.cat(means))
         if self.trend is not None:
             mean += double(self._trend_slopes().mT @ self.trend.beta)
@@ -86,12 +86,21 @@ class DensePosterior(Posterior):
     def _joint_moments(self, X, noise):
         k = self.covariance.cross(X)
         h = self._trend_columns(X)
-        prior = self.covariance.full(X, noise=noise)[..., None]
+        prior = self._prior_covariance(X, noise)[..., None]
         cov = prior - self._explained_covariance(k, h)
         torch.diagonal(cov).clamp_(min=0)
         for one in cov.unbind(-1):
             symmetrize_(one)
         return self._mean(k, h), double(cov)
+
+    def _prior_variance(self, Z, noise):
+        return self.covariance.diag(Z, noise=noise)
+
+    def _prior_slope(self, Z):
+        return self.covariance.diag_slope(Z)
+
+    def _prior_covariance(self, X, noise):
+        return self.covariance.full(X, noise=noise)
 
     def _trend_columns(self, X):
         return None if self.trend is None else self.likelihood.basis.at(X)

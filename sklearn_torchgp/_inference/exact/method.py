@@ -53,11 +53,11 @@ class Exact:
         n = covariance.points.n
         K, pullback = covariance.gram(theta, out=work and work.buffer("K", n, n))
         nugget, pull_nugget = _nugget(covariance, likelihood, theta)
-        observed, jitter = likelihood, 0.0
+        observed, jitter, added = likelihood, 0.0, 0.0
         if step or likelihood.jitter:
             scale = K.diagonal().mean().item()
-            jitter = (step + likelihood.jitter) * scale
-            observed = replace(likelihood, noise=likelihood.noise + step * scale)
+            jitter, added = (step + likelihood.jitter) * scale, step * scale
+            observed = replace(likelihood, noise=likelihood.noise + added)
         value, derivative, solution = self.criterion(K, observed, nugget)
 
         def gradient():
@@ -67,7 +67,7 @@ class Exact:
 
         def posterior():
             if solution is not None:
-                return _posterior(covariance, likelihood, solution)
+                return _posterior(covariance, likelihood, solution, added)
             anew = replace(self, criterion=evidence)
             return anew._infer(covariance, likelihood, theta, None, step).posterior()
 
@@ -133,6 +133,6 @@ def _nugget(covariance, likelihood, theta=None):
     return (0.0, None) if likelihood.weight is None else covariance.nugget(theta)
 
 
-def _posterior(covariance, likelihood, solution):
+def _posterior(covariance, likelihood, solution, added=0.0):
     solution = replace(solution, L=solution.L.tril_())
-    return ExactPosterior.of(covariance, likelihood, solution)
+    return ExactPosterior.of(covariance, likelihood, solution, added)
