@@ -477,6 +477,7 @@ class TorchGPRegressor(
             mean=self.mean,
             target_transform=self.target_transform,
             normalize_y=self.normalize_y,
+            in_float32=self.dtype == "float32",
         )
         if targets.regressor is not None:
             self.trend_estimator_ = targets.regressor

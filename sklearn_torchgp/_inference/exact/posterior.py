@@ -3,10 +3,9 @@
 from dataclasses import replace
 from functools import cached_property
 
-import torch
-
 from ..dense import DensePosterior
 from .leave_one_out import leave_one_out
+from .refinement import refined
 from .solution import Solution, solution_of
 from .trend import Trend
 
@@ -30,7 +29,7 @@ class ExactPosterior(DensePosterior):
         if solution.trend is not None:
             arrays.update(zip(_TREND, vars(solution.trend).values(), strict=True))
         if observations.jitter:
-            arrays["_jitter"] = torch.as_tensor(added).to(solution.alpha)
+            arrays["_jitter"] = float(added)
         return cls(covariance, observations, arrays)
 
     @cached_property
@@ -92,6 +91,7 @@ class ExactPosterior(DensePosterior):
         """As the contract says, for a posterior of one factor."""
         observations = replace(self.likelihood, y=residual)
         solution = solution_of(self.L, observations)
+        solution = refined(self.covariance, observations, solution, self._added)
         return ExactPosterior.of(self.covariance, observations, solution, self._added)
 
 
