@@ -114,7 +114,7 @@ def _inference(found, K, precision, pullback, posterior):
 
 
 def _round_off(K, precision):
-    """eps tr B of all classes in float32; 0.0 in float64, which the algorithms judge."""
+    """eps tr B of all classes in float32; 0.0 in float64."""
     if K.dtype != torch.float32:
         return 0.0
     trace = precision.numel() + (precision * K.diagonal()).sum().item()
