@@ -461,7 +461,7 @@ class TorchGPRegressor(
         if warm and self._fit_record.theta_given == tuple(kernel.theta):
             lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
             kernel.theta = np.clip(last.theta, lower, upper)
-        return kernel
+        return _with_arrays(kernel) if self.optimizer is None else kernel
 
     def _knows_copies(self, kernel, X):
         """Whether equal rows may be counted: numbers, and a kernel that tells noise."""
@@ -600,3 +600,19 @@ class TorchGPRegressor(
         except NotPositiveDefiniteError:
             value = self._condition(kind)
         self.log_marginal_likelihood_value_ = np.float64(value)
+
+
+def _with_arrays(kernel):
+    """The kernel with free vectors as arrays, as scikit-learn's `fit` leaves them.
+
+    Not by theta, whose logarithms would cost the last digit.
+    """
+    params = kernel.get_params()
+    lists = [name for name, value in params.items() if isinstance(value, (list, tuple))]
+    if lists:
+        free = {h.name: h.n_elements for h in kernel.hyperparameters if not h.fixed}
+        arrays = {n: np.asarray(params[n], float) for n in lists if n in free}
+        kernel.set_params(
+            **{n: a if free[n] > 1 else a.item() for n, a in arrays.items()}
+        )
+    return kernel
