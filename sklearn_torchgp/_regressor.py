@@ -117,11 +117,15 @@ class TorchGPRegressor(
         training set is large enough to gain from it.
     dtype : {"float64", "float32", "mixed"}, default="float64"
         Precision of the linear algebra; `predict` answers in the wider of this and
-        the precision of X. In float32
-        the diagonal of the covariance is enlarged by a factor 1 + eps (n + 50)
-        (n = 1000: 1.3e-4), without which float32 cannot factor it; `jitter_` says
-        how much that is. Rows equal in X, y and noise are there kept once, with their
-        number as weight and in an order of their own (not with objective="loo").
+        the precision of X. In float32 the diagonal of the covariance is enlarged by a
+        factor 1 + eps (n + 50) (n = 1000: 1.3e-4), without which float32 cannot factor
+        it; `jitter_` says how much that is. It is noise to the model, like a
+        WhiteKernel's: in the evidence, and in deviations, intervals, quantiles and
+        densities of new observations (not with ``include_noise=False``). Data with
+        less noise than that ask for float64. The weights of the mean are refined in
+        float64. Rows equal in X, y and noise are kept once, with their number as weight
+        and in an order of their own (not with objective="loo"), and `y_train_` is
+        centred where `mean` is "constant" or "linear".
         "mixed" optimises the hyperparameters on a float32 factor with weights refined
         to float64, as far as that can carry the covariance, and ends in float64: the
         same optimum, and all answers are float64's.
