@@ -345,6 +345,19 @@ def test_what_converged_in_float32_is_right(kind, length_scale, link, inference)
             assert variance > 1e2
 
 
+def test_laplaces_mode_is_found_to_round_off():
+    """psi ceases to rise 0.035 nat before log det B does."""
+    rng = np.random.RandomState(1)
+    rows = rng.rand(40, 2) * 4
+    data = rows, (np.sin(2 * rows[:, 0]) + 0.3 * rng.randn(40) > 0).astype(int)
+    kernel = ConstantKernel(1e6) * RBF(0.3)
+    found, want = (
+        outcome(kernel, *data, dtype=dtype, link="probit")
+        for dtype in ("float32", "float64")
+    )
+    assert found == (pytest.approx(want[0], abs=2e-3), False)
+
+
 def test_an_evidence_that_round_off_moves_has_not_converged():
     """Laplace's mode is found, but log det B is off by half a nat."""
     kernel, data = ConstantKernel(1e6) * RBF(1.0), classes("conflict")
