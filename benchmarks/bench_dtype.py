@@ -5,7 +5,6 @@ observations after fits to 1000 rows at most of ten data sets, means over their 
 splits, in every precision.
 """
 
-import time
 import warnings
 from pathlib import Path
 
@@ -42,11 +41,9 @@ def split(path, k):
 def held(dtype, X, y, X_test, y_test):
     """Of one fit: coverage, scores, and deviations of the latent function."""
     model = TorchGPRegressor(kernel(X.shape[1]), dtype=dtype)
-    began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of bounds, which some of the optima touch
         model.fit(X, y)
-    seconds = time.perf_counter() - began
     low, high = model.predict_interval(X_test).T
     density = model.log_predictive_density(X_test, y_test)
     _, latent = model.predict(X_test, return_std=True, include_noise=False)
@@ -56,7 +53,6 @@ def held(dtype, X, y, X_test, y_test):
         "nlpd": -np.mean(density),
         "latent_std": np.median(latent),
         "jitter": model.jitter_,
-        "seconds": seconds,
     }
 
 
@@ -69,12 +65,11 @@ def coverage(args):
                 for k in range(1 if args.quick else SPLITS)
             ]
             quality = {key: float(np.mean([f[key] for f in found])) for key in found[0]}
-            seconds = quality.pop("seconds")
             case = {"data": name, "splits": len(found), "ask": "coverage"}
             row = {"case": case, "contender": dtype, "quality": quality}
-            rows.append({**row, "seconds": seconds, "ratio": None})
+            rows.append({**row, "seconds": None, "ratio": None})
             show(rows[-1])
-    save("dtype_coverage", rows, args)
+    save("dtype_coverage", rows, args, script="bench_dtype")
 
 
 def main():
