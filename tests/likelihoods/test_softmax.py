@@ -221,10 +221,10 @@ def test_three_classes_on_a_line_against_a_product_grid(sd):
     mean, cov = random_gaussians(3, sd)
     between = tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
     cov[3] = sd**2 * between @ between.mT
-    x = torch.linspace(-7, 7, 4001).double()
+    x = torch.linspace(-7, 7, 4001, dtype=torch.float64)
     weights = (-0.5 * x.square()).exp()
     found = on_a_line(mean, cov, x, weights / weights.sum())
-    z = torch.linspace(-7, 7, 701).double()
+    z = torch.linspace(-7, 7, 701, dtype=torch.float64)
     w = (-0.5 * z.square()).exp()
     nodes = torch.cartesian_prod(z, z), torch.cartesian_prod(w, w).prod(dim=1)
     root = difference_root(cov)
@@ -234,5 +234,5 @@ def test_three_classes_on_a_line_against_a_product_grid(sd):
             for i in range(4)
         ]
     )
-    np.testing.assert_allclose(found, expected, atol=2e-8)
+    np.testing.assert_allclose(found, expected, atol=5e-9)
     assert found.min() > 0
