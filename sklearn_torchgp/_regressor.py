@@ -41,7 +41,7 @@ _OF_TARGETS = (
     "_trend_Q", "_trend_R", "_trend_beta",
 )  # fmt: skip
 # What the last fit's rows led to: a prediction on the way to new ones has none.
-_OF_FACTOR = ("alpha_", "L_")
+_OF_FACTOR = ("alpha_", "L_", "_jitter")
 
 # What a regressor asks of y.
 _NUMBERS = {"multi_output": True, "y_numeric": True}
@@ -116,11 +116,15 @@ class TorchGPRegressor(
         training set is large enough to gain from it.
     dtype : {"float64", "float32", "mixed"}, default="float64"
         Precision of the linear algebra; `predict` answers in the wider of this and
-        the precision of X. In float32
-        the diagonal of the covariance is enlarged by a factor 1 + eps (n + 50)
-        (n = 1000: 1.3e-4), without which float32 cannot factor it; `jitter_` says
-        how much that is. Rows equal in X, y and noise are there kept once, with their
-        number as weight and in an order of their own (not with objective="loo").
+        the precision of X. In float32 the diagonal of the covariance is enlarged by a
+        factor 1 + eps (n + 50) (n = 1000: 1.3e-4), without which float32 cannot factor
+        it; `jitter_` says how much that is. It is noise to the model, like a
+        WhiteKernel's: in the evidence, and in deviations, intervals, quantiles and
+        densities of new observations (not with ``include_noise=False``). Data with
+        less noise than that ask for float64. The weights of the mean are refined in
+        float64. Rows equal in X, y and noise are kept once, with their number as weight
+        and in an order of their own (not with objective="loo"), and `y_train_` is
+        centred where `mean` is "constant" or "linear".
         "mixed" optimises the hyperparameters on a float32 factor with weights refined
         to float64, as far as that can carry the covariance, and ends in float64: the
         same optimum, and all answers are float64's.
@@ -475,7 +479,7 @@ class TorchGPRegressor(
         ):
             lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
             kernel.theta = np.clip(last.theta, lower, upper)
-        return kernel
+        return _with_arrays(kernel) if self.optimizer is None else kernel
 
     def _knows_copies(self, kernel, X):
         """Whether equal rows may be counted: numbers, and a kernel that tells noise."""
@@ -491,6 +495,7 @@ class TorchGPRegressor(
             mean=self.mean,
             target_transform=self.target_transform,
             normalize_y=self.normalize_y,
+            in_float32=self.dtype == "float32",
         )
         if targets.regressor is not None:
             self.trend_estimator_ = targets.regressor
@@ -613,3 +618,24 @@ class TorchGPRegressor(
         except NotPositiveDefiniteError:
             value = self._condition(kind)
         self.log_marginal_likelihood_value_ = np.float64(value)
+
+
+def _with_arrays(kernel):
+    """The kernel with free vectors as arrays, as scikit-learn's `fit` leaves them.
+
+    Not by theta, whose logarithms would cost the last digit.
+    """
+    sources = hyperparameters.sources(kernel)
+    if sources is not None and not any(_is_vector(*one) for one in sources):
+        return kernel
+    params = kernel.get_params()
+    free = {h.name: h.n_elements for h in kernel.hyperparameters if not h.fixed}
+    vectors = {n: v for n, v in params.items() if n in free and _is_vector(None, n, v)}
+    arrays = {n: np.asarray(v, float) for n, v in vectors.items()}
+    return kernel.set_params(
+        **{n: a if free[n] > 1 else a.item() for n, a in arrays.items()}
+    )
+
+
+def _is_vector(_, name, value):
+    return isinstance(value, (list, tuple)) and not name.endswith("_bounds")

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy.special import ndtri
 from sklearn.datasets import load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import (
     RBF,
     ConstantKernel,
@@ -20,6 +21,8 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import FunctionTransformer, QuantileTransformer
 
 from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
+from sklearn_torchgp._inference import Prior
+from sklearn_torchgp._inference.dense import DensePosterior
 from sklearn_torchgp.exceptions import KernelFallbackWarning
 
 RNG = np.random.RandomState(0)
@@ -398,3 +401,59 @@ def test_weights_do_not_go_with_white_noise_of_a_latent_function(weights):
     TorchGPClassifier(kernel, optimizer=None).fit(
         X, Y > 0, sample_weight=ones_and_zeros
     )
+
+
+# --- as scikit-learn ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [None, "fmin_l_bfgs_b"])
+@pytest.mark.parametrize(
+    "scale", [[0.7, 1.1], (0.7, 1.1), np.array([0.7, 1.1])], ids=["list", "tuple", "1d"]
+)
+@pytest.mark.parametrize("bounds", [(1e-3, 1e3), "fixed"], ids=["free", "fixed"])
+def test_vectors_among_the_hyperparameters_are_arrays_where_they_are(
+    optimizer, scale, bounds
+):
+    kernel = 2.0 * RBF(scale, bounds) + WhiteKernel(0.1)
+    options = {"kernel": kernel, "optimizer": optimizer}
+    theirs = GaussianProcessRegressor(**options).fit(X, Y).kernel_.k1.k2.length_scale
+    ours = TorchGPRegressor(**options).fit(X, Y).kernel_.k1.k2.length_scale
+    assert type(ours) is type(theirs)
+    assert_allclose(ours, theirs, rtol=1e-3)
+    assert type(kernel.k1.k2.length_scale) is type(scale)
+
+
+def test_vectors_of_one_become_numbers_as_theirs():
+    kernel = RBF([0.7])
+    theirs = GaussianProcessRegressor(kernel, optimizer=None).fit(X, Y)
+    assert np.ndim(theirs.kernel_.length_scale) == 0
+    assert np.ndim(fixed(kernel).fit(X, Y).kernel_.length_scale) == 0
+
+
+# --- bad values are told before work --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda gp, Z: gp.predict(Z, return_std=True, noise_variance=-1.0),
+        lambda gp, Z: gp.predict(Z, noise_variance=np.ones(3)),
+        lambda gp, Z: gp.predict_interval(Z, noise_variance=np.nan),
+        lambda gp, Z: gp.predict_quantiles(Z, [0.5], noise_variance="much"),
+        lambda gp, Z: gp.log_predictive_density(Z, Y[:5], noise_variance=-1.0),
+        lambda gp, Z: gp.predict(Z, return_cov=True, include_noise="yes"),
+    ],
+)
+@pytest.mark.parametrize("fitted", [True, False])
+def test_noise_of_new_rows_is_checked_before_any_moment(monkeypatch, ask, fitted):
+    gp = fixed()
+    if fitted:
+        gp.fit(X, Y)
+
+    def moments(self, *args, **options):
+        raise AssertionError("work was begun")
+
+    monkeypatch.setattr(DensePosterior, "moments", moments)
+    monkeypatch.setattr(Prior, "moments", moments)
+    with pytest.raises(ValueError, match="'(noise_variance|include_noise)' parameter"):
+        ask(gp, X[:5])

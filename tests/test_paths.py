@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import chdtri
 from sklearn.gaussian_process.kernels import (
     RBF,
     ConstantKernel,
@@ -20,6 +21,7 @@ from sklearn.linear_model import Ridge
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._covariance.features import PriorPaths, terms
+from sklearn_torchgp._covariance.tails import tail_probabilities, upper_quantiles
 
 RNG = np.random.RandomState(0)
 X = RNG.uniform(-2, 2, (12, 2))
@@ -78,6 +80,52 @@ def test_the_law_is_the_posterior(mean, y, known):
         assert_allclose(error, 0, atol=0.08)
         unit = np.outer(std, std)
         assert_allclose(np.cov(paths[:, j]) / unit, cov[..., j] / unit, atol=0.12)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "d"),
+    [
+        (RBF(1.0), 2),
+        (Matern(1.0, nu=1.5), 1),
+        (RationalQuadratic(1.0, 1.0), 1),
+        (ExpSineSquared(0.7, 3.0), 1),
+        (DotProduct(1.0) * RBF(1.0), 1),
+        (RBF(1.0) + 0.01 * Matern(0.3), 1),
+        (RBF(2.0) * Matern(2.0, nu=1.5), 1),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("noise", [1e-4, 1e-6])
+def test_single_paths_have_no_heavy_tails(kernel, d, noise):
+    """Where data leave little room the frequencies of the tail are all there is."""
+    rng = np.random.RandomState(0)
+    rows = rng.rand(100, d) * 4
+    new = np.vstack([rng.rand(15, d) * 4, 2 + rng.rand(3, d) * 4])
+    gp = TorchGPRegressor(kernel, alpha=noise, optimizer=None)
+    gp.fit(rows, np.sin(rows.sum(axis=1)))
+    paths = gp.sample_paths(1500, random_state=0)(new)
+    mean, std = gp.predict(new, return_std=True)
+    unit = (paths - mean[:, None]) / std[:, None]
+    # Of normal draws the largest of 18 is about 3.4.
+    assert (unit**4).mean(axis=1).max() < 4
+    assert_allclose(unit.mean(axis=1), 0, atol=0.1)
+    assert_allclose(unit.var(axis=1), 1, atol=0.15)
+
+
+@pytest.mark.parametrize("n_features", [1, 2, 7, 1000])
+def test_tail_probabilities_are_uniform_under_their_weights(n_features):
+    u, weight = tail_probabilities(np.random.RandomState(0), (40000, n_features))
+    assert (weight <= 2).all()
+    for level in (1e-6, 1e-3, 0.1, 0.7):
+        error = 3 / np.sqrt(weight.size * level)  # with no help of strata
+        share = (weight * (u < level)).mean()
+        assert share == pytest.approx(level, rel=min(error, 0.5))
+
+
+@pytest.mark.parametrize("quantile", [lambda u: chdtri(1, u), lambda u: chdtri(9, u)])
+def test_quantiles_by_interpolation(quantile):
+    u = np.r_[np.logspace(-30, -1, 200), np.linspace(0.1, 0.99999, 200)]
+    assert_allclose(upper_quantiles(quantile, u), quantile(u), rtol=2e-5)
 
 
 def test_paths_are_functions():

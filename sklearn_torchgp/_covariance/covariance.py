@@ -64,6 +64,10 @@ class Covariance:
         """The covariance on some of its own rows: an index array, or a slice."""
         return self._on(self.points[index])
 
+    def double(self):
+        """The same covariance in float64 (on the CPU where its device has none)."""
+        return self._on(self.points.double())
+
     def gram(self, theta=None, out=None):
         """K(X, X) with its noise, and its pullback.
 

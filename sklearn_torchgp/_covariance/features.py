@@ -3,12 +3,14 @@
 Of a kernel k we draw functions phi with E phi(x) phi(z) = k(x, z), exactly:
 
 - stationary: sqrt(2) cos(omega' x + b), omega from the spectral density of k, b uniform
-  (Bochner; GPML 4.2.1);
+  (Bochner; GPML 4.2.1), with weights where omega is drawn otherwise (see `tails`);
 - a random line, DotProduct: sigma_0 e_0 + e' x with normal e;
 - a product of kernels: the product of such functions; a sum: each part on its own.
 
 A normally weighted mean of D of them is normal as D grows; its covariance, over all
-that is random, is k at every D. White noise is no function and has none.
+that is random, is k at every D. (A wave's amplitude is Rayleigh's in place of normal:
+given omega the mean is normal then, and its law the same everywhere.) White noise is no
+function and has none.
 """
 
 import math
@@ -83,14 +85,19 @@ class PriorPaths:
     def __init__(self, term, n_features, n_paths, d, rng):
         D = n_features if term.waves or term.lines else 1
         shape = n_paths, D, d
-        self.omega = np.zeros(shape)
+        self.omega, share = np.zeros(shape), np.ones((n_paths, D))
         for kernel in term.waves:
-            self.omega += lookup(kernel).frequencies(kernel, rng, shape)
+            omega, weight = lookup(kernel).frequencies(kernel, rng, shape)
+            self.omega += omega
+            share *= weight
         self.wave = bool(term.waves)
         self.phase = rng.uniform(0, 2 * math.pi, (n_paths, D))
         self.lines = [lookup(k).lines(k, rng, shape) for k in term.lines]
-        amplitude = math.sqrt(term.variance * (2 if self.wave else 1) / D)
-        self.weight = amplitude * rng.standard_normal((n_paths, D))
+        size = np.sqrt(term.variance / D * share)
+        if self.wave:
+            self.weight = size * np.sqrt(rng.chisquare(2, (n_paths, D)))
+        else:
+            self.weight = size * rng.standard_normal((n_paths, D))
 
     def __call__(self, X):
         """The paths at X: tensor (m, n_paths) in float64, for an ndarray X (m, d)."""

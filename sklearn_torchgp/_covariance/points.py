@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .._data.arrays import own_or_copy
+from .._linalg.precision import has_float64
 from .distance import Separation
 
 
@@ -123,6 +124,13 @@ class Points:
     def others(self, X):
         """Further rows on the same centre, dtype and device."""
         return Points(X, dtype=self.dtype, device=self.device, origin=self)
+
+    def double(self):
+        """The same rows in float64, on the CPU where their device has none."""
+        if self.dtype == torch.float64:
+            return self
+        device = self.device if has_float64(self.device.type) else torch.device("cpu")
+        return Points(self.objects, dtype=torch.float64, device=device, origin=self)
 
     def __getitem__(self, rows):
         """The same points restricted to a slice of rows (tensors are views), or to an

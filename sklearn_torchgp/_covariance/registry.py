@@ -34,8 +34,9 @@ class TorchKernel:
         None: no noise.
     slope : callable (params, X, Z) -> (K, pull), default=None
         ``pull(G)`` -> sum_j G_ij dK_ij / dx_i, (m, d). None: by autograd.
-    frequencies : callable (kernel, rng, shape) -> ndarray, default=None
-        Draws from the spectral density, of shape (..., d): see `features`.
+    frequencies : callable (kernel, rng, shape) -> (omega, weight), default=None
+        Frequencies of shape (paths, D, d) and weights (paths, D) under which they are
+        draws from the spectral density: see `features`.
     lines : callable (kernel, rng, shape) -> (slopes, offsets), default=None
         Random linear functions whose covariance is the kernel: see `features`.
     inputs : {"raw", "centred", "pairs", "none"}

@@ -16,11 +16,13 @@ from functools import cache
 
 import numpy as np
 import torch
+from scipy.special import betaincinv, chdtri, gammainccinv, ive
 from sklearn.gaussian_process import kernels
 
 from .bessel import bessel, rough_weight
 from .leaf import nothing
 from .registry import TorchKernel, register
+from .tails import stratified, tail_probabilities, upper_quantiles
 
 
 def rbf(params, apart):
@@ -140,37 +142,61 @@ def unit_diag(params):
     return 1.0, nothing
 
 
+def _frequencies(kernel, rng, shape, square):
+    """Frequencies with a length that often lies in the tail, and their weights.
+
+    `square` takes tail probabilities (paths, D) to the square of the length in units
+    of 1 / length_scale.
+    """
+    u, weight = tail_probabilities(rng, shape[:-1])
+    way = rng.standard_normal(shape)
+    way /= np.linalg.norm(way, axis=-1, keepdims=True)
+    length = np.sqrt(upper_quantiles(square, u))[..., None]
+    return length * way / kernel.length_scale, weight
+
+
 def _frequencies_of_rbf(kernel, rng, shape):
-    return rng.standard_normal(shape) / kernel.length_scale
+    """Normal: the square of the length is chi-square."""
+    return _frequencies(kernel, rng, shape, lambda u: chdtri(shape[-1], u))
 
 
 def _frequencies_of_matern(kernel, rng, shape):
-    """Student t with 2 nu degrees."""
-    if kernel.nu == math.inf:
+    """Student t with 2 nu degrees: the square of the length is d times an F."""
+    nu, d = kernel.nu, shape[-1]
+    if nu == math.inf:
         return _frequencies_of_rbf(kernel, rng, shape)
-    degrees = 2 * kernel.nu
-    spread = np.sqrt(degrees / rng.chisquare(degrees, (*shape[:-1], 1)))
-    return spread * _frequencies_of_rbf(kernel, rng, shape)
+    return _frequencies(
+        kernel, rng, shape, lambda u: 2 * nu * (1 / betaincinv(nu, 0.5 * d, u) - 1)
+    )
 
 
 def _frequencies_of_rational_quadratic(kernel, rng, shape):
     """Normal, with a gamma-distributed precision."""
-    precision = rng.gamma(kernel.alpha, 1 / kernel.alpha, (*shape[:-1], 1))
-    return np.sqrt(precision) * _frequencies_of_rbf(kernel, rng, shape)
+    u, weight = tail_probabilities(rng, shape[:-1])
+    precision = upper_quantiles(
+        lambda u: gammainccinv(kernel.alpha, u) / kernel.alpha, u
+    )
+    omega, of_normal = _frequencies_of_rbf(kernel, rng, shape)
+    return np.sqrt(precision)[..., None] * omega, weight * of_normal
 
 
 def _frequencies_of_exp_sine_squared(kernel, rng, shape):
-    """Multiples of 2 pi / p, by a difference of two Poisson counts: its law is that of
-    the Fourier series.
-    """
+    """Multiples of 2 pi / p with the weights of the Fourier series."""
     if shape[-1] != 1:
         raise ValueError(
             f"The 'kernel' parameter has a part, {kernel}, that is a covariance in one "
             f"dimension only, and X has {shape[-1]} features. Use sample_y."
         )
-    rate = 0.5 / kernel.length_scale**2
-    multiple = rng.poisson(rate, shape) - rng.poisson(rate, shape)
-    return 2 * math.pi / kernel.periodicity * multiple
+    rate = 1 / kernel.length_scale**2
+    # Of the modulus; those beyond weigh less than the last digit.
+    multiples = np.arange(10 + 10 * math.ceil(math.sqrt(rate) + rate**0.25))
+    law = ive(multiples, rate) * np.where(multiples > 0, 2, 1)
+    law /= law.sum()
+    proposal = 0.5 * law + 0.5 / len(law)
+    s = stratified(rng, shape[:-1])
+    index = np.searchsorted(np.cumsum(proposal)[:-1], s, side="right")
+    omega = 2 * math.pi / kernel.periodicity * multiples[index]
+    return omega[..., None], (law / proposal)[index]
 
 
 def _check_length_scale(kernel, n_features):

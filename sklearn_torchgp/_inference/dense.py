@@ -6,7 +6,7 @@ import torch
 
 from .._linalg.cholesky import solve_lower, symmetrize_
 from .._linalg.memory import row_blocks
-from .._linalg.precision import double
+from .._linalg.precision import double, has_float64
 from . import few
 from .contract import Posterior
 
@@ -64,7 +64,7 @@ class DensePosterior(Posterior):
             h = self._trend_columns(X[rows])
             means.append(self._mean(k, h))
             if spread:
-                prior = self.covariance.diag(Z, noise=noise)[:, None]
+                prior = double(self._prior_variance(Z, noise))[:, None]
                 variances.append(prior - self._explained(k, h))
         return torch.cat(means), double(torch.cat(variances)) if spread else None
 
@@ -85,7 +85,7 @@ class DensePosterior(Posterior):
                 slopes = torch.stack([-2 * pull(G) for G in c], dim=-1)
                 if e is not None:
                     slopes += 2 * (e @ self._trend_slopes()).permute(1, 2, 0)
-                variances.append(slopes + self.covariance.diag_slope(Z)[..., None])
+                variances.append(slopes + self._prior_slope(Z)[..., None])
         mean = double(torch.cat(means))
         if self.trend is not None:
             mean += double(self._trend_slopes().mT @ self.trend.beta)
@@ -94,12 +94,21 @@ class DensePosterior(Posterior):
     def _joint_moments(self, X, noise):
         k = self.covariance.cross(X)
         h = self._trend_columns(X)
-        prior = self.covariance.full(X, noise=noise)[..., None]
+        prior = double(self._prior_covariance(X, noise))[..., None]
         cov = prior - self._explained_covariance(k, h)
         torch.diagonal(cov).clamp_(min=0)
         for one in cov.unbind(-1):
             symmetrize_(one)
-        return self._mean(k, h), double(cov)
+        return self._mean(k, h), cov
+
+    def _prior_variance(self, Z, noise):
+        return self.covariance.diag(Z, noise=noise)
+
+    def _prior_slope(self, Z):
+        return self.covariance.diag_slope(Z)
+
+    def _prior_covariance(self, X, noise):
+        return self.covariance.full(X, noise=noise)
 
     def _trend_columns(self, X):
         return None if self.trend is None else self.likelihood.basis.at(X)
@@ -123,21 +132,23 @@ class DensePosterior(Posterior):
     def _explained(self, k, h):
         """The variance that the data take away from the prior's: (m, n_factors).
 
-        A trend gives back what is unsure about it.
+        A trend gives back what is unsure about it. Sums are float64's: they nearly
+        cancel the prior.
         """
         V = self._whitened(k)
         unsure = None if h is None else self.trend.unsure(V, h)
-        explained = V.square_().sum(-2)
+        explained = _sum_of_squares(V)
         if unsure is not None:
-            explained -= unsure.square_().sum(-2)
+            explained -= _sum_of_squares(unsure)
         return explained.reshape(self.n_factors, -1).mT
 
     def _explained_covariance(self, k, h):
         """The covariance that the data take away: (m, m, n_factors)."""
         V = self._whitened(k)
+        unsure = None if h is None else double(self.trend.unsure(V, h))
+        V = double(V)
         explained = V.mT @ V
-        if h is not None:
-            unsure = self.trend.unsure(V, h)
+        if unsure is not None:
             explained -= unsure.mT @ unsure
         return explained[..., None] if self.L.ndim == 2 else explained.permute(1, 2, 0)
 
@@ -164,3 +175,11 @@ class DensePosterior(Posterior):
 
     def _whitened(self, k):
         return solve_lower(self.L, (k if self.s is None else k * self.s).mT)
+
+
+def _sum_of_squares(V):
+    """Over the last axis but one, in float64; V is overwritten."""
+    V = V.square_()
+    if not has_float64(V.device.type):
+        return double(V.sum(-2))
+    return V.sum(-2, dtype=torch.float64)

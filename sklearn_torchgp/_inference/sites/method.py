@@ -11,6 +11,14 @@ from ..contract import Inference
 from .engine import Sites, factor
 from .posterior import MulticlassPosterior, SitePosterior
 
+# What float32 may move log det B by and count as converged: nats, and beside it a part
+# of the evidence. Its round-off is relative to the diagonal of B = I + s K s, of which
+# eps tr B is the sum: on 500 problems of 40 to 800 rows the evidence was off by half of
+# that, at most by 8 times. Several classes lose more: the sum of their E_c is made of
+# differences.
+ROUND_OFF = 0.03, 1e-4
+OF_SEVERAL = 5.0
+
 
 @dataclass(frozen=True)
 class SiteMethod:
@@ -45,7 +53,7 @@ class SiteMethod:
             }
             return SitePosterior(covariance, likelihood, arrays)
 
-        return _inference(found, pullback, posterior)
+        return _inference(found, K, found.sites.precision, pullback, posterior)
 
     def posterior(self, covariance, likelihood, arrays):
         return SitePosterior(covariance, likelihood, arrays)
@@ -78,7 +86,8 @@ class MulticlassMethod:
             arrays.update(E_=found.E, M_=found.M.tril_())
             return MulticlassPosterior(covariance, likelihood, arrays)
 
-        return _inference(found, lambda G: pullback(G[0]), posterior)
+        pull = lambda G: pullback(G[0])  # noqa: E731
+        return _inference(found, K, found.precision, pull, posterior)
 
     def posterior(self, covariance, likelihood, arrays):
         return MulticlassPosterior(covariance, likelihood, arrays)
@@ -93,15 +102,25 @@ def symmetric_gram(covariance, theta, work):
     return symmetrize_(K), pullback, work
 
 
-def _inference(found, pullback, posterior):
+def _inference(found, K, precision, pullback, posterior):
     """What an algorithm on K found, as the contract says it."""
-    start = found.start
+    start, nats = found.start, _round_off(K, precision)
+    most = ROUND_OFF[0] + ROUND_OFF[1] * abs(found.lml)
     return Inference(
         found.lml,
         lambda: {"kernel": pullback(found.derivative())},
         posterior,
         start=start if isinstance(start, torch.Tensor) else torch.stack(start),
-        converged=found.converged,
-        residual=found.residual,
+        converged=found.converged and nats <= most,
+        residual=max(found.residual, nats),
         n_iterations=found.n_iterations,
     )
+
+
+def _round_off(K, precision):
+    """eps tr B of all classes in float32; 0.0 in float64."""
+    if K.dtype != torch.float32:
+        return 0.0
+    trace = precision.numel() + (precision * K.diagonal()).sum().item()
+    several = OF_SEVERAL if precision.ndim > 1 else 1.0
+    return several * torch.finfo(K.dtype).eps * trace
