@@ -31,6 +31,8 @@ ALLOWED = {
     "_regressor": {"_regression", "_model", *DATA},
     "_classifier": {"_classification", "_model", *DATA},
     "__init__": {"_regressor", "_classifier", "_covariance"},
+    "metrics": {"_data"},
+    "inspection": set(),
 }
 
 # What the public methods of a regressor may use of it: these, and fitted attributes.
