@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from scipy.special import chdtri
 from sklearn.gaussian_process.kernels import (
@@ -142,6 +143,20 @@ def test_paths_are_functions():
     assert_allclose(paths(Z), whole)
     gp.set_params(kernel=Matern()).fit(X[:5], -Y[:5])
     assert_allclose(paths(Z), whole)
+
+
+@pytest.mark.parametrize("mean", ["zero", "linear"])
+def test_rows_may_be_read_only(mean):
+    """Those of a pandas frame are; torch would warn, once in a process."""
+    gp = TorchGPRegressor(RBF(1.0) + WHITE, optimizer=None, mean=mean).fit(X, Y)
+    paths, frozen = gp.sample_paths(2, random_state=0), Z.copy()
+    frozen.flags.writeable = False
+    before = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        assert_allclose(paths(frozen), paths(Z))
+    finally:
+        torch.set_warn_always(before)
 
 
 def test_noise_free_paths_interpolate():

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from sklearn.gaussian_process import kernels
 
+from .._data.arrays import own_or_copy
 from .registry import lookup
 
 
@@ -101,7 +102,8 @@ class PriorPaths:
 
     def __call__(self, X):
         """The paths at X: tensor (m, n_paths) in float64, for an ndarray X (m, d)."""
-        X = torch.from_numpy(np.ascontiguousarray(X, dtype=np.float64))
+        X = own_or_copy(np.ascontiguousarray(X, dtype=np.float64))
+        X = torch.from_numpy(X)
         values = []
         for p, weight in enumerate(self.weight):
             phi = torch.ones(len(X), len(weight), dtype=torch.float64)
