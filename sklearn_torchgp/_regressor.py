@@ -155,8 +155,9 @@ class TorchGPRegressor(
         likelihood reached), `n_iterations`, `n_evaluations`, `n_coarse_evaluations`
         (a dict from a number of rows, or "float32", to evaluations before those),
         `n_failed_evaluations` (without a value: no Cholesky factor, or inference that
-        did not converge), `converged`, `message`, `seconds`. Empty without
-        optimisation.
+        did not converge), `converged`, `message`, `path` (list of (theta, value): the
+        evaluations on all rows; empty for an optimiser that does not report),
+        `seconds`. Empty without optimisation.
     trend_coef_ : array of shape (n_features,) or (n_targets, n_features)
         Coefficients of the trend (posterior mean) in units of y; zeros for a constant
         trend. Only with ``mean="constant"`` and ``mean="linear"``.

@@ -201,8 +201,14 @@ def test_record_of_every_start(data):
         assert set(record) == {
             "theta_start", "theta", "value", "n_iterations", "n_evaluations",
             "n_coarse_evaluations",
-            "n_failed_evaluations", "converged", "message", "seconds",
+            "n_failed_evaluations", "converged", "message", "path", "seconds",
         }  # fmt: skip
+        thetas, values = (np.array(part) for part in zip(*record.path, strict=True))
+        assert len(values) == record.n_evaluations
+        np.testing.assert_array_equal(thetas[0], record.theta_start)
+        assert len(np.unique(thetas, axis=0)) > 3
+        np.testing.assert_array_equal(thetas[values.argmax()], record.theta)
+        assert values.max() == record.value
         assert record.converged
         assert record.n_evaluations >= record.n_iterations > 0
         assert record.seconds > 0

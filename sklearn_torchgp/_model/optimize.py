@@ -123,9 +123,10 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None
     list of Bunch
         `theta_start`, `theta`, `value` (of the maximised objective), `n_iterations`,
         `n_evaluations` (on all rows), `n_coarse_evaluations` (a dict from a number of
-        rows to evaluations), `n_failed_evaluations`, `converged`, `message`,
-        `seconds`. An optimiser that does not report leaves None in `n_iterations` and
-        `converged`.
+        rows to evaluations), `n_failed_evaluations`, `converged`, `message`, `path`
+        (list of (theta, value) of the evaluations on all rows), `seconds`. An optimiser
+        that does not report leaves None in `n_iterations` and `converged`, and an empty
+        `path`.
     """
     if together is not None:
         n_rows, evaluate = together
@@ -148,7 +149,7 @@ def _run_start(make_stages, minimise, start, bounds):
         negative = _Negative(objective)
         optimum = minimise(negative, theta, bounds)
         theta, value = optimum
-        evaluations[n_rows] = negative.calls
+        evaluations[n_rows] = len(negative.path)
         failed += negative.failures
     return Bunch(
         theta_start=np.array(start, dtype=float),
@@ -159,22 +160,24 @@ def _run_start(make_stages, minimise, start, bounds):
         n_coarse_evaluations=evaluations,
         converged=getattr(optimum, "converged", None),
         message=getattr(optimum, "message", ""),
+        # Whoever else minimises may write on the theta that it hands out.
+        path=negative.path if isinstance(optimum, Optimum) else [],
         n_failed_evaluations=failed,
         seconds=time.perf_counter() - began,
     )
 
 
 class _Negative:
-    """theta, eval_gradient=True -> -value [, -gradient]; counts calls and failures."""
+    """theta, eval_gradient=True -> -value [, -gradient]; notes values and failures."""
 
     def __init__(self, objective):
         self.objective = objective
-        self.calls = self.failures = 0
+        self.path, self.failures = [], 0
 
     def __call__(self, theta, eval_gradient=True):
-        self.calls += 1
         result = self.objective(theta, eval_gradient)
         value = result[0] if eval_gradient else result
+        self.path.append((theta, value))
         self.failures += not np.isfinite(value)
         return (-value, -result[1]) if eval_gradient else -value
 
