@@ -38,6 +38,7 @@ from .optimize import (
     warn_unless_converged,
 )
 from .state import Binding, FittedArrays, Kept, kept_by, without_kept
+from .summary import summarise, visual_block
 from .together import batch_of_starts
 
 # scikit-learn optimises its regressor's default kernel from version 1.9 on.
@@ -335,6 +336,21 @@ class GPEstimator:
             f"Unknown optimizer {self.optimizer!r}. The 'optimizer' parameter must be "
             f"one of {list(OPTIMIZERS)}, a callable or None."
         )
+
+    def summary(self):
+        """What was fitted: prints as a table.
+
+        Returns
+        -------
+        summary : Summary
+            With `as_dict()`: hyperparameters (value, bounds, whether at one), log
+            marginal likelihood, noise of a new observation (standard deviation), dtype,
+            device, evaluations and seconds of the optimiser, jitter.
+        """
+        return summarise(self)
+
+    def _sk_visual_block_(self):
+        return visual_block(self)
 
     def __getstate__(self):
         """Tensors travel as CPU tensors; what is kept for speed stays behind."""
