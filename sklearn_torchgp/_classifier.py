@@ -92,6 +92,9 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         training set is large enough to gain from it.
     dtype : {"float64", "float32"}, default="float64"
         Precision of the linear algebra; answers are float64.
+    verbose : int, default=0
+        1 prints a line for each iteration of the optimiser, as in
+        :class:`TorchGPRegressor`.
 
     Attributes
     ----------
@@ -143,6 +146,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         "method": [str],
         "device": [str, torch.device],
         "dtype": [str],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -163,6 +167,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         method="exact",
         device="auto",
         dtype="float64",
+        verbose=0,
     ):
         super().__init__(
             kernel=kernel,
@@ -181,6 +186,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         self.method = method
         self.device = device
         self.dtype = dtype
+        self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model: optimise the hyperparameters, find the posterior.
@@ -205,7 +211,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             For bad parameters or data, before any work; also if only one class has
             positive weight. After any exception the estimator is as it was.
         """
-        with self._all_or_nothing():
+        with self._all_or_nothing(X=X, y=y, sample_weight=sample_weight):
             self._check_params()
             if isinstance(self.kernel, CompoundKernel):
                 raise ValueError(
@@ -217,6 +223,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             if isinstance(problem, LatentGP):
                 last = getattr(self, "base_estimator_", None)
                 options["before"] = last if isinstance(last, LatentGP) else None
+            options["watch"] = self._watch
             self.base_estimator_ = problem.fit(X, y, weight, **options)
             self.log_marginal_likelihood_value_ = problem.log_marginal_likelihood()
         return self

@@ -1,7 +1,9 @@
 """Gaussian-process regression."""
 
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from ._model.methods import CONDITIONING, OBJECTIVES, check_regression
 from ._model.model import Model
 from ._model.objective import Objective
 from ._model.optimize import same_form
+from ._model.progress import cure
 from ._model.state import FittedArrays, Kept, store
 from ._regression.leave_one_out import LeaveOneOut
 from ._regression.observations import (
@@ -133,6 +136,10 @@ class TorchGPRegressor(
         :func:`joblib.parallel_config` context, which also chooses the backend. The
         starts, and up to round-off the results, do not depend on it. On a GPU the
         starts of up to 512 rows are evaluated as one batch instead.
+    verbose : int, default=0
+        1 prints a line for each iteration of the optimiser: evaluations, value of the
+        objective, norm of its gradient, seconds; and, before a fit that will take
+        minutes, what one evaluation costs and what to use instead.
 
     Attributes
     ----------
@@ -210,6 +217,7 @@ class TorchGPRegressor(
         "device": [str, torch.device],
         "dtype": [str],
         "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
     }
 
     # Until `fit` says otherwise: dependents set the training data by hand.
@@ -236,6 +244,7 @@ class TorchGPRegressor(
         device="auto",
         dtype="float64",
         n_jobs=None,
+        verbose=0,
     ):
         super().__init__(
             kernel=kernel,
@@ -255,6 +264,7 @@ class TorchGPRegressor(
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None, noise_variance=None):
         """Fit the model: optimise the hyperparameters, factor the covariance.
@@ -289,7 +299,8 @@ class TorchGPRegressor(
             If the covariance matrix is not positive definite and `alpha` is 0, or
             jitter does not help either.
         """
-        with self._all_or_nothing():
+        metadata = {"sample_weight": sample_weight, "noise_variance": noise_variance}
+        with self._all_or_nothing(X=X, y=y, **metadata):
             self._check_params()
             self._kept = Kept()
             kernel = self._starting_kernel()
@@ -310,10 +321,12 @@ class TorchGPRegressor(
             self.kernel_ = kernel
             n = len(rows.y)
             device = self._device_for(n)
-            itemsize = torch.finfo(resolve_dtype(self.dtype)).bits // 8
-            cure = "Fit fewer rows, or use dtype='float32' (half of it)."
-            with memory_for(f"Fitting {n} rows", n * n * itemsize, device, cure):
-                reached = self._optimise(self._stages, self.n_jobs, self._together)
+            n_bytes = n * n * resolve_dtype(self.dtype).itemsize
+            ways = partial(cure, self, n)
+            with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
+                reached = self._optimise(
+                    self._stages, self.n_jobs, self._together, self._watch
+                )
                 evidence = self._condition(kind)
                 self._set_values(reached, evidence)
         return self
@@ -584,6 +597,18 @@ class TorchGPRegressor(
             single = self.y_train_.ndim == 1
             self.trend_coef_ = kind(coef[0] if single else coef)
             self.trend_intercept_ = kind(intercept[0] if single else intercept)
+
+    def _attributes_at(self, theta):
+        """What a prediction needs if theta were the optimum: one factorisation."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), _kept=Kept())
+        other.kernel_ = self.kernel_.clone_with_theta(theta)
+        with catch_warnings():
+            simplefilter("ignore")
+            evidence = other._condition(ArrayKind(self.X_train_))
+        other._set_values(None, evidence)
+        after = vars(other).items()
+        return {name: v for name, v in after if vars(self).get(name) is not v}
 
     # --- partial_fit, step by step ---------------------------------------------------
 

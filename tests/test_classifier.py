@@ -46,6 +46,7 @@ def test_is_a_scikit_learn_classifier():
         "method",
         "device",
         "dtype",
+        "verbose",
     }
 
 

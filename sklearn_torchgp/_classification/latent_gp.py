@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ from .._likelihoods import (
     softmax_average,
 )
 from .._linalg.draws import joint_draws
+from .._linalg.memory import memory_for
 from .._linalg.threads import one_blas_thread
 from .._model.base import GPEstimator
 from .._model.methods import classification_method
 from .._model.model import Model
 from .._model.objective import Objective
+from .._model.progress import cure
 from .._model.state import FittedArrays, Kept, kept_by, store
 from ..exceptions import NotPositiveDefiniteError
 
@@ -90,7 +93,7 @@ class LatentGP(GPEstimator, BaseEstimator):
         if settings is not None:  # as attributes, where GPEstimator reads them
             vars(self).update(vars(settings))
 
-    def fit(self, X, y, sample_weight=None, *, points=None, before=None):
+    def fit(self, X, y, sample_weight=None, *, points=None, before=None, watch=None):
         """Optimise the hyperparameters, then keep what prediction needs.
 
         Parameters
@@ -105,6 +108,8 @@ class LatentGP(GPEstimator, BaseEstimator):
             X as tensors, where several problems share them.
         before : LatentGP, default=None
             Whose solution is where `warm_start` starts.
+        watch : Watch, default=None
+            Hears of starts and iterations.
         """
         self._rng, self._kept = check_random_state(self.random_state), Kept()
         self.X_train_, self.y_train_ = X, y
@@ -113,10 +118,14 @@ class LatentGP(GPEstimator, BaseEstimator):
         self.kernel_ = self._initial_kernel(fixed=True)
         if before is not None:
             self._start = before._start
-        model = self._model(points)
-        objective = self._objective(model, self._first_start(model))
-        reached = self._optimise(lambda: [(None, objective)])
-        evidence = self._condition(objective)
+        n, device = len(y), self._device_for(len(y))
+        n_bytes = n * n * resolve_dtype(self.dtype).itemsize
+        ways = partial(cure, self, n)
+        with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
+            model = self._model(points)
+            objective = self._objective(model, self._first_start(model))
+            reached = self._optimise(lambda: [(None, objective)], watch=watch)
+            evidence = self._condition(objective)
         self.log_marginal_likelihood_value_ = evidence if reached is None else reached
         return self
 
@@ -145,6 +154,14 @@ class LatentGP(GPEstimator, BaseEstimator):
             self._likelihood(FittedArrays(self, device)),
             classification_method(*of),
         )
+
+    def _model_of_rows(self, rows):
+        few, X, weight = object.__new__(type(self)), self.X_train_, self.sample_weight_
+        vars(few).update(vars(self), _kept=Kept())
+        few.X_train_ = X[rows] if isinstance(X, np.ndarray) else [X[i] for i in rows]
+        few.y_train_ = self.y_train_[rows]
+        few.sample_weight_ = None if weight is None else weight[rows]
+        return few._model()
 
     def _likelihood(self, arrays):
         codes, weight = arrays["y_train_"], arrays.get("sample_weight_")

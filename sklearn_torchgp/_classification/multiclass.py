@@ -40,16 +40,17 @@ class BinaryProblems(BaseEstimator):
         self.n_jobs = n_jobs
         self.labels = labels
 
-    def fit(self, X, y, sample_weight=None):
-        """Fit every problem; y holds codes 0, 1, ..."""
+    def fit(self, X, y, sample_weight=None, *, watch=None):
+        """Fit every problem; y holds codes 0, 1, ...; `watch` hears of each."""
         self.X_train_, self.y_train_ = X, y
         self.classes_ = np.unique(y)
         problems = self._problems(X, y, sample_weight)
         parallel = effective_n_jobs(self.n_jobs) > 1
         points = None if parallel else self._shared_points(X)
+        watches = self._watches(watch, len(problems))
         fits = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit)(LatentGP(self.settings), *problem, points)
-            for problem in problems
+            delayed(_fit)(LatentGP(self.settings), *problem, points, watch)
+            for problem, watch in zip(problems, watches, strict=True)
         )
         self.estimators_ = [estimator for estimator, _ in fits]
         self._warn([caught for _, caught in fits])
@@ -58,10 +59,22 @@ class BinaryProblems(BaseEstimator):
         )
         return self
 
+    def _names_of_problems(self):
+        labels = self.classes_ if self.labels is None else self.labels
+        return self._names([str(label) for label in labels])
+
+    def _watches(self, watch, n_problems):
+        """A Watch for each problem; None where nobody watches."""
+        if watch is None:
+            return [None] * n_problems
+        return [
+            watch.task("problem", k, f"problem {name}", sequential_subtasks=False)
+            for k, name in enumerate(self._names_of_problems())
+        ]
+
     def _warn(self, caught):
         """The warnings of the problems, one of each kind, naming whose they are."""
-        labels = self.classes_ if self.labels is None else self.labels
-        names = self._names([str(label) for label in labels])
+        names = self._names_of_problems()
         for category in {w.category: None for problem in caught for w in problem}:
             whose = [
                 (name, next(w for w in problem if w.category is category))
@@ -191,11 +204,15 @@ class OneVsOne(BinaryProblems):
         return couple(r, len(self.classes_)).log()
 
 
-def _fit(estimator, X, y, weight, points):
+def _fit(estimator, X, y, weight, points, watch):
     """The fitted estimator, and its warnings: from a worker they would not arrive."""
+    if watch is not None:
+        watch.begin()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        estimator.fit(X, y, weight, points=points)
+        estimator.fit(X, y, weight, points=points, watch=watch)
+    if watch is not None:
+        watch.end()
     return estimator, caught
 
 

@@ -43,7 +43,10 @@ class Workspace:
 
 @contextmanager
 def memory_for(what, n_bytes, device, cure):
-    """Turn a failed allocation into a MemoryError that says what needed how much."""
+    """Turn a failed allocation into a MemoryError that says what needed how much.
+
+    `cure` is a sentence, or a function that makes one.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -53,7 +56,7 @@ def memory_for(what, n_bytes, device, cure):
             raise
         raise MemoryError(
             f"{what} needs at least {n_bytes / 2**30:.3g} GiB on {device}, which could "
-            f"not be had. {cure}"
+            f"not be had. {cure() if callable(cure) else cure}"
         ) from error
 
 

@@ -25,7 +25,7 @@ from .._data.arrays import (
 )
 from .._data.rows import as_numbers
 from .._inference import Prior
-from .methods import MIXED, OBJECTIVES
+from .methods import METHODS, MIXED, OBJECTIVES
 from .objective import Objective, UserObjective
 from .optimize import (
     OPTIMIZERS,
@@ -37,6 +37,7 @@ from .optimize import (
     warn_at_bounds,
     warn_unless_converged,
 )
+from .progress import CallbackSupportMixin, watched
 from .state import Binding, FittedArrays, Kept, kept_by, without_kept
 from .summary import summarise, visual_block
 from .together import batch_of_starts
@@ -76,7 +77,7 @@ def _parameter_names(cls):
     return cls._get_param_names()
 
 
-class GPEstimator:
+class GPEstimator(CallbackSupportMixin):
     """Mixin before a scikit-learn Gaussian-process estimator.
 
     Fitted attributes are the live state: each method reads them anew, so that
@@ -86,6 +87,8 @@ class GPEstimator:
     """
 
     objective = "lml"
+    _methods = METHODS  # values of `method`
+    verbose, _watch = 0, None  # who watches a `fit`, and how: see `progress`
 
     def _check_params(self):
         if not get_config()["skip_parameter_validation"]:
@@ -96,11 +99,18 @@ class GPEstimator:
         resolve_dtype(self.dtype)
 
     @contextmanager
-    def _all_or_nothing(self):
-        """Leave the estimator as it was if the body does not come to its end."""
+    def _all_or_nothing(self, **given):
+        """Leave the estimator as it was if the body does not come to its end.
+
+        What a `fit` was `given` is for those who watch it, if there are any.
+        """
         before = dict(vars(self))
         try:
-            yield
+            if given and (self.verbose or "_skl_callbacks" in before):
+                with watched(self, **given):
+                    yield
+            else:
+                yield
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -230,6 +240,14 @@ class GPEstimator:
                 stages.append((len(rows), Objective(model.rows(rows))))
         return [*stages, (n, self._objective(self._training_model()))]
 
+    def _model_of_rows(self, rows):
+        """The model of some of the training rows."""
+        return self._training_model().rows(rows)
+
+    def _attributes_at(self, theta):
+        """Fitted attributes as if theta were the optimum; None if nobody can say."""
+        return None
+
     def _together(self):
         """The evaluation of all starts as one batch, where that pays; else None."""
         # An override need not bear several threads.
@@ -245,16 +263,18 @@ class GPEstimator:
             return None
         return batch_of_starts(self._training_model(), self.X_train_.shape[0])
 
-    def _optimise(self, make_stages, n_jobs=None, together=None):
+    def _optimise(self, make_stages, n_jobs=None, together=None, watch=None):
         """Optimise kernel_.theta; returns the value reached, None if nothing was done.
 
-        Stages and jobs are as `run_starts` takes them; ``together()`` says what it
-        takes.
+        Stages, jobs and watch are as `run_starts` takes them; ``together()`` says what
+        it takes.
         """
         self.optimizer_results_ = []
         if self.optimizer is None or not hyperparameters.n_dims(self.kernel_):
             return None
         starts = starting_points(self.kernel_, self.n_restarts_optimizer, self._rng)
+        if watch is not None:
+            watch.announce(self, len(starts))
         self.optimizer_results_ = run_starts(
             make_stages,
             self._constrained_optimization,
@@ -262,6 +282,7 @@ class GPEstimator:
             hyperparameters.bounds(self.kernel_),
             n_jobs,
             together and together(),
+            watch,
         )
         winner = best(self.optimizer_results_)
         self.kernel_.theta = winner.theta

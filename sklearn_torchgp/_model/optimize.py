@@ -19,6 +19,9 @@ FEWEST_COARSE = 300
 
 OPTIMIZERS = ("fmin_l_bfgs_b", "coarse-to-fine")
 
+# SciPy's status after a StopIteration.
+STOPPED = 99
+
 
 class Optimum(tuple):
     """``(theta, value)`` as scikit-learn's optimisers return, with a report attached.
@@ -43,6 +46,7 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
 
     `eps` is the relative round-off of the objective: below 10 eps no decrease can be
     told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds).
+    An `obj_func` with a method `iteration_ended` hears of each iteration.
     """
     with one_blas_thread():
         result = scipy.optimize.minimize(
@@ -51,14 +55,16 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
             method="L-BFGS-B",
             jac=True,
             bounds=bounds,
+            callback=getattr(obj_func, "iteration_ended", None),
             options={"ftol": max(2.220446049250313e-09, 10 * eps)},
         )
     ended = bool(result.success) or _is_flat(result, bounds, eps)
+    stopped = result.get("status") == STOPPED
     return Optimum(
         result.x,
         result.fun,
         n_iterations=int(result.nit),
-        converged=ended and bool(np.isfinite(result.fun)),
+        converged=None if stopped else ended and bool(np.isfinite(result.fun)),
         message=str(result.message),
     )
 
@@ -101,7 +107,9 @@ def _is_flat(result, bounds, eps):
     return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
 
 
-def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None):
+def run_starts(
+    make_stages, minimise, starts, bounds, n_jobs=None, together=None, watch=None
+):
     """Run `minimise` from every start, stage after stage.
 
     Parameters
@@ -117,6 +125,8 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None
     together : (n_rows, callable), default=None
         Instead of `make_stages`, thetas -> list of (value, gradient): all starts run
         side by side and are evaluated as one batch.
+    watch : Watch, default=None
+        Hears of every start and of its iterations.
 
     Returns
     -------
@@ -128,29 +138,39 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None
         that does not report leaves None in `n_iterations` and `converged`, and an empty
         `path`.
     """
+    watched = [(start, None) for start in starts]
+    if watch is not None:
+        watched = [
+            (start, watch.task("start", k, f"start {k + 1} of {len(starts)}"))
+            for k, start in enumerate(starts)
+        ]
     if together is not None:
         n_rows, evaluate = together
 
         def run(objective, start):
-            return _run_start(lambda: [(n_rows, objective)], minimise, start, bounds)
+            return _run_start(lambda: [(n_rows, objective)], minimise, *start, bounds)
 
-        return run_together(evaluate, run, starts)
+        return run_together(evaluate, run, watched)
     if len(starts) == 1:
-        return [_run_start(make_stages, minimise, starts[0], bounds)]
+        return [_run_start(make_stages, minimise, *watched[0], bounds)]
     return Parallel(n_jobs=n_jobs)(
-        delayed(_run_start)(make_stages, minimise, start, bounds) for start in starts
+        delayed(_run_start)(make_stages, minimise, *start, bounds) for start in watched
     )
 
 
-def _run_start(make_stages, minimise, start, bounds):
+def _run_start(make_stages, minimise, start, watch, bounds):
     began = time.perf_counter()
     theta, evaluations, failed = start, {}, 0
+    if watch is not None:
+        watch.begin()
     for n_rows, objective in make_stages():
-        negative = _Negative(objective)
+        negative = _Negative(objective) if watch is None else _Watched(objective, watch)
         optimum = minimise(negative, theta, bounds)
         theta, value = optimum
         evaluations[n_rows] = len(negative.path)
         failed += negative.failures
+    if watch is not None:
+        watch.end()
     return Bunch(
         theta_start=np.array(start, dtype=float),
         theta=np.array(theta, dtype=float),
@@ -180,6 +200,28 @@ class _Negative:
         self.path.append((theta, value))
         self.failures += not np.isfinite(value)
         return (-value, -result[1]) if eval_gradient else -value
+
+
+class _Watched(_Negative):
+    """The same, and a Watch hears of every iteration that ends.
+
+    L-BFGS-B ends one as soon as it has evaluated a point that it accepts.
+    """
+
+    def __init__(self, objective, watch):
+        super().__init__(objective)
+        self.watch, self.gradient = watch, None
+
+    def __call__(self, theta, eval_gradient=True):
+        result = super().__call__(theta, eval_gradient)
+        self.gradient = result[1] if eval_gradient else None
+        return result
+
+    def iteration_ended(self, theta):
+        """Called by SciPy; StopIteration ends the minimisation."""
+        value = self.path[-1][1]
+        if self.watch.iteration(len(self.path), theta, value, self.gradient):
+            raise StopIteration
 
 
 def growing_subsets(n_rows):
