@@ -7,6 +7,8 @@ which also counts how often the host waits for it.
 import pickle
 from dataclasses import replace
 
+import matplotlib
+import matplotlib.pyplot
 import numpy as np
 import pretended_device
 import pytest
@@ -29,6 +31,14 @@ from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._data.arrays import accelerators
 from sklearn_torchgp._linalg import cholesky, precision
 from sklearn_torchgp.exceptions import NotPositiveDefiniteError
+from sklearn_torchgp.inspection import (
+    ClassificationDisplay,
+    CoverageDisplay,
+    LeaveOneOutDisplay,
+    LogMarginalLikelihoodDisplay,
+    PosteriorDisplay,
+)
+from sklearn_torchgp.metrics import crps, interval_coverage, neg_log_predictive_density
 
 KERNEL = 1.3 * RBF([0.9, 1.4]) + WhiteKernel(0.1)
 
@@ -489,6 +499,47 @@ def test_tensors_of_the_device_are_answered_there(dispatch, device):
         for answer in (mean, std, paths, left_out):
             assert answer.device == X_there.device
         np.testing.assert_allclose(mean.cpu().numpy(), expected, rtol=1e-8)
+
+
+def looked_at(X, y, labels, device):
+    """Scores, summaries and what displays drew, of rows that may lie on a device."""
+    model = TorchGPRegressor(KERNEL, device=device, verbose=1).fit(X, y)
+    classes = TorchGPClassifier(1.3 * RBF([0.9, 1.4]), device=device).fit(X, labels)
+    with matplotlib.rc_context({"backend": "agg"}):
+        posterior = PosteriorDisplay.from_estimator(model, X, y, grid_resolution=6)
+        map_ = ClassificationDisplay.from_estimator(classes, X, grid_resolution=6)
+        loo = LeaveOneOutDisplay.from_estimator(model, X, y)
+        coverage = CoverageDisplay.from_estimator(model, X, y)
+        evidence = LogMarginalLikelihoodDisplay.from_estimator(model, grid_resolution=3)
+        matplotlib.pyplot.close("all")
+    assert model.summary().facts["device"].startswith(device)
+    assert classes.summary().facts["device"].startswith(device)
+    return {
+        "scores": [f(model, X, y) for f in (neg_log_predictive_density, crps)],
+        "inside": interval_coverage(model, X, y),
+        "noise": model.summary().facts["noise"],
+        "mean": posterior.mean,
+        "std": posterior.std,
+        "proba": map_.proba,
+        "residuals": loo.residuals_,
+        "observed": coverage.observed,
+        "evidence": evidence.values - evidence.values.max(),
+    }
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["arrays", "tensors"])
+def test_scores_summaries_and_displays(there, device, capsys):
+    """Rows that lie on the device are drawn, too; every iteration is told of."""
+    X = rows(30)
+    y, labels = target(X), (target(X) > 0).astype(float)
+    expected = looked_at(X, y, labels, "cpu")
+    lines = len(capsys.readouterr().out.splitlines())
+    given = X, y, labels
+    if there:
+        given = [torch.from_numpy(part).to(device) for part in given]
+    same(looked_at(*given, device), expected, tol=1e-4)  # optima differ a little
+    assert lines > 5
+    assert len(capsys.readouterr().out.splitlines()) > 5
 
 
 def test_the_prior(device):
