@@ -45,6 +45,10 @@ TESTS = {
     "_regression/predict": "test_noise* test_outputs* test_regressor_[ps]*",
     "_regression/": "test_loo* test_noise* test_weights* test_trend* test_regressor_s*"
     " test_coarse* test_together* test_partial* test_target* test_outputs*",
+    "metrics.py": "test_metrics*",
+    "inspection/": "inspection",
+    "_model/progress": "test_progress*",
+    "_model/summary": "test_summary*",
     "_model/together": "test_together* test_coarse*",
     "_model/": "test_regressor_[bs]* test_optimize* test_coarse* test_together*"
     " test_partial* test_loo* test_classifier* test_devices*",
