@@ -93,8 +93,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     dtype : {"float64", "float32"}, default="float64"
         Precision of the linear algebra; answers are float64.
     verbose : int, default=0
-        1 prints a line for each iteration of the optimiser, as in
-        :class:`TorchGPRegressor`.
+        1 prints a line for each iteration of the optimiser; scikit-learn's callbacks
+        hear of these, too: both as in :class:`TorchGPRegressor`.
 
     Attributes
     ----------

@@ -139,7 +139,9 @@ class TorchGPRegressor(
     verbose : int, default=0
         1 prints a line for each iteration of the optimiser: evaluations, value of the
         objective, norm of its gradient, seconds; and, before a fit that will take
-        minutes, what one evaluation costs and what to use instead.
+        minutes, what one evaluation costs and what to use instead. scikit-learn's
+        callbacks (from 1.9, ``set_callbacks(ProgressBar())``) hear of the same
+        iterations, and may stop a start.
 
     Attributes
     ----------
