@@ -137,7 +137,7 @@ def _neg_log_predictive_density(regressor, X, y, noise_variance):
     return -np.asarray(as_numpy(density))
 
 
-def _interval_coverage(regressor, X, y, noise_variance, coverage=0.95):
+def _interval_coverage(regressor, X, y, noise_variance, coverage):
     """Share of y inside the central interval of the nominal coverage, 0.95.
 
     To be compared with the nominal coverage, not maximised: report it beside a score
