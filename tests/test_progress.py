@@ -370,6 +370,13 @@ def test_verbose_prints_a_line_for_each_iteration(name, capsys):
         assert "problem 1 or 2" in lines[-1]
 
 
+def test_partial_fit_has_nothing_to_tell(capsys):
+    model = TorchGPRegressor(KERNEL, alpha=0.1, optimizer=None, verbose=1)
+    model.partial_fit(X[:20], Y[:20]).partial_fit(X[20:], Y[20:])
+    assert capsys.readouterr().out == ""
+    assert_allclose(model.predict(X), clone(model).fit(X, Y).predict(X))
+
+
 @pytest.mark.parametrize("model", [TorchGPRegressor(), TorchGPClassifier()])
 def test_verbose_is_checked(model):
     with pytest.raises(ValueError, match="'verbose' parameter"):
@@ -392,12 +399,8 @@ def test_a_long_fit_says_once_what_it_costs(name, monkeypatch, capsys):
     said = [line for line in lines if "takes about" in line]
     assert len(said) == max(1, len(problems))
     assert said[0] is lines[0]
-    for word in (
-        "on 24 rows",
-        " s and ",
-        " GiB (from one on 9 rows)",
-        "Fit fewer rows",
-    ):
+    memory = f" s and {8 * 24**2 / 2**30:.3g} GiB (from one on 9 rows)"
+    for word in ("on 24 rows", memory, "Fit fewer rows"):
         assert word in said[0]
 
 

@@ -147,6 +147,8 @@ def test_tensors_pipelines_and_searches(display):
     tensor = torch.as_tensor(X), torch.as_tensor(y)
     shown = display.from_estimator(model.fit(*tensor), *tensor, **options)
     assert same(shown, drawn(display))
+    alone = make_pipeline(model).fit(X, y)
+    assert same(display.from_estimator(alone, X, y, **options), drawn(display))
     pipe = make_pipeline(StandardScaler(), model).fit(X, y)
     shown = display.from_estimator(pipe, X, y, **options)
     search = GridSearchCV(pipe, {"standardscaler__with_mean": [True]}, cv=2).fit(X, y)
