@@ -111,6 +111,7 @@ class LatentGP(GPEstimator, BaseEstimator):
         self.classes_ = np.unique(y)
         self.sample_weight_ = sample_weight
         self.kernel_ = self._initial_kernel(fixed=True)
+        self._acquaint(self.kernel_, X, y)
         if before is not None:
             self._start = before._start
         model = self._model(points)

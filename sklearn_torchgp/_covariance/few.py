@@ -7,7 +7,7 @@ below a hundred rows. Here a kernel made by sums and products is multiplied out 
 
 on squared differences of all pairs that are kept, so that r^2 and the gradient in all
 length scales are one matrix-vector product each. The functions k_j are those that
-tensors go through, where `TorchKernel.few` says that they take arrays, too. One log
+tensors go through, where `KernelRecord.few` says that they take arrays, too. One log
 marginal likelihood with its gradient (2 cores, 1.0 * RBF + WhiteKernel) by this path
 and by torch: n = 10, d = 1: 0.034 and 0.107 ms; n = 50, d = 4: 0.057 and 0.16 ms.
 """

@@ -11,6 +11,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._covariance import Covariance
+from .._covariance.acquaint import acquaint
 from .._data.arrays import (
     ArrayKind,
     as_numpy,
@@ -109,6 +110,10 @@ class GPEstimator:
         amplitude = {f"constant_value_{k}": v for k, v in bounds.items()}
         scale = {f"length_scale_{k}": v for k, v in bounds.items()}
         return ConstantKernel(1.0, **amplitude) * RBF(1.0, **scale)
+
+    def _acquaint(self, kernel, X=None, y=None):
+        """Tell a kernel that asks for it of the names of the features, and the data."""
+        acquaint(kernel, names=getattr(self, "feature_names_in_", None), X=X, y=y)
 
     def _device_for(self, n_rows, *, fitted=False):
         return resolve_device(self.device, n_rows, dtype=self.dtype, fitted=fitted)

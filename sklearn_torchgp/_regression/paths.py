@@ -36,7 +36,7 @@ class SamplePaths:
         for target in range(posterior.n_functions):
             prior = [
                 PriorPaths(term, n_features, n_paths, X.shape[1], rng)
-                for term in terms(kernel)
+                for term in terms(kernel, X.shape[1])
             ]
             shared = len(factors) == 1
             factor = factors[0 if shared else target]

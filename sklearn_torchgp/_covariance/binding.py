@@ -1,0 +1,55 @@
+"""From a kernel object to the tree of nodes that evaluates it."""
+
+from sklearn.gaussian_process import kernels
+
+from .fallback import Fallback
+from .leaf import Leaf, Own
+from .registry import lookup
+
+
+class Binding:
+    """Makes nodes, for rows of n_features columns.
+
+    Parameters
+    ----------
+    n_features : int or None
+        None: the rows are no table.
+
+    Attributes
+    ----------
+    leaves : list
+        All that has parameters; a leaf's `index` is its place here.
+    """
+
+    def __init__(self, n_features, leaves=None):
+        self.n_features = n_features
+        self.leaves = [] if leaves is None else leaves
+
+    def within(self, n_features):
+        """The same for parts that see other columns."""
+        return Binding(n_features, self.leaves)
+
+    def node(self, kernel, start):
+        """The node of a kernel whose free hyperparameters begin at theta[start]."""
+        if type(kernel) is kernels.CompoundKernel:
+            raise ValueError(
+                "The 'kernel' parameter is a CompoundKernel, which stands for several "
+                "covariance matrices, one for each of its kernels. A regressor needs "
+                "one: combine the kernels with + or *."
+            )
+        entry = lookup(kernel)
+        if entry is None:
+            node = Fallback(kernel, len(self.leaves), start)
+        elif entry.node is not None:
+            return entry.node(kernel, start, self)
+        else:
+            node = Leaf(kernel, entry, len(self.leaves), start)
+        self.leaves.append(node)
+        node.check(self.n_features)
+        return node
+
+    def own(self, kernel, start):
+        """The hyperparameters that a kernel has beyond those of its parts."""
+        own = Own(kernel, kernel.own_hyperparameters, len(self.leaves), start)
+        self.leaves.append(own)
+        return own

@@ -1,0 +1,11 @@
+"""Kernels that scikit-learn does not have, each a scikit-learn kernel.
+
+They go with ``+``, ``*`` and ``**`` into any other kernel, and into scikit-learn's own
+estimators, too.
+"""
+
+from .torch_kernel import TorchKernel
+
+__all__ = [
+    "TorchKernel",
+]
