@@ -4,8 +4,10 @@ They go with ``+``, ``*`` and ``**`` into any other kernel, and into scikit-lear
 estimators, too.
 """
 
+from .columns import Columns
 from .torch_kernel import TorchKernel
 
 __all__ = [
+    "Columns",
     "TorchKernel",
 ]
