@@ -5,9 +5,11 @@ estimators, too.
 """
 
 from .columns import Columns
+from .periodic import Periodic
 from .torch_kernel import TorchKernel
 
 __all__ = [
     "Columns",
+    "Periodic",
     "TorchKernel",
 ]
