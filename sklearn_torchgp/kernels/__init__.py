@@ -6,10 +6,12 @@ estimators, too.
 
 from .columns import Columns
 from .periodic import Periodic
+from .rational_quadratic import RationalQuadratic
 from .torch_kernel import TorchKernel
 
 __all__ = [
     "Columns",
     "Periodic",
+    "RationalQuadratic",
     "TorchKernel",
 ]
