@@ -6,12 +6,14 @@ estimators, too.
 
 from .columns import Columns
 from .periodic import Periodic
+from .polynomial import Polynomial
 from .rational_quadratic import RationalQuadratic
 from .torch_kernel import TorchKernel
 
 __all__ = [
     "Columns",
     "Periodic",
+    "Polynomial",
     "RationalQuadratic",
     "TorchKernel",
 ]
