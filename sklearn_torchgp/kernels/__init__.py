@@ -4,6 +4,7 @@ They go with ``+``, ``*`` and ``**`` into any other kernel, and into scikit-lear
 estimators, too.
 """
 
+from .categorical import Categorical
 from .columns import Columns
 from .periodic import Periodic
 from .polynomial import Polynomial
@@ -11,6 +12,7 @@ from .rational_quadratic import RationalQuadratic
 from .torch_kernel import TorchKernel
 
 __all__ = [
+    "Categorical",
     "Columns",
     "Periodic",
     "Polynomial",
