@@ -9,6 +9,7 @@ from .columns import Columns
 from .periodic import Periodic
 from .polynomial import Polynomial
 from .rational_quadratic import RationalQuadratic
+from .tanimoto import Tanimoto
 from .torch_kernel import TorchKernel
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "Periodic",
     "Polynomial",
     "RationalQuadratic",
+    "Tanimoto",
     "TorchKernel",
 ]
