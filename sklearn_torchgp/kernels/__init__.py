@@ -5,6 +5,7 @@ estimators, too.
 """
 
 from .categorical import Categorical
+from .change_point import ChangePoint
 from .columns import Columns
 from .periodic import Periodic
 from .polynomial import Polynomial
@@ -14,6 +15,7 @@ from .torch_kernel import TorchKernel
 
 __all__ = [
     "Categorical",
+    "ChangePoint",
     "Columns",
     "Periodic",
     "Polynomial",
