@@ -4,6 +4,7 @@ They go with ``+``, ``*`` and ``**`` into any other kernel, and into scikit-lear
 estimators, too.
 """
 
+from .additive import Additive
 from .categorical import Categorical
 from .change_point import ChangePoint
 from .columns import Columns
@@ -14,6 +15,7 @@ from .tanimoto import Tanimoto
 from .torch_kernel import TorchKernel
 
 __all__ = [
+    "Additive",
     "Categorical",
     "ChangePoint",
     "Columns",
