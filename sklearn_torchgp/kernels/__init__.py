@@ -11,6 +11,7 @@ from .columns import Columns
 from .periodic import Periodic
 from .polynomial import Polynomial
 from .rational_quadratic import RationalQuadratic
+from .spectral_mixture import SpectralMixture
 from .tanimoto import Tanimoto
 from .torch_kernel import TorchKernel
 
@@ -22,6 +23,7 @@ __all__ = [
     "Periodic",
     "Polynomial",
     "RationalQuadratic",
+    "SpectralMixture",
     "Tanimoto",
     "TorchKernel",
 ]
