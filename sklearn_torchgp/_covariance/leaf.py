@@ -103,7 +103,8 @@ class Leaf(Own):
     def __init__(self, kernel, entry, index, start):
         super().__init__(kernel, kernel.hyperparameters, index, start, entry.tensors)
         self.entry = entry
-        self.few = entry.few(kernel) if callable(entry.few) else entry.few
+        few = entry.few(kernel) if callable(entry.few) else entry.few
+        self.few = few and not self.special
 
     def scalar(self, values):
         """The value, among exp(theta), of the one hyperparameter of a constant."""

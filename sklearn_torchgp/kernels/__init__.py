@@ -8,6 +8,7 @@ from .additive import Additive
 from .categorical import Categorical
 from .change_point import ChangePoint
 from .columns import Columns
+from .dimensions import with_bounds
 from .periodic import Periodic
 from .polynomial import Polynomial
 from .rational_quadratic import RationalQuadratic
@@ -26,4 +27,5 @@ __all__ = [
     "SpectralMixture",
     "Tanimoto",
     "TorchKernel",
+    "with_bounds",
 ]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.gaussian_process.kernels import Hyperparameter
 
 ALLOWED = (
@@ -73,7 +74,10 @@ class Form:
 
     def free_part(self, gradient):
         """The gradient in theta, from that in all elements (of their logarithms)."""
-        found = gradient.reshape(-1)[np.flatnonzero(self.free).tolist()]
+        found, index = gradient.reshape(-1), np.flatnonzero(self.free)
+        if isinstance(found, torch.Tensor):
+            index = torch.from_numpy(index).to(found.device)
+        found = found if self.free.all() else found[index]
         if not self.linear:
             return found
         units = self.unit.tolist()
@@ -131,7 +135,7 @@ def _bounds_of(kernel, name, array, bounds, linear):
     if isinstance(bounds, str):
         pairs = [bounds]
     else:
-        shape = np.shape(bounds) if not _mixed(bounds) else None
+        shape = np.shape(bounds) if not is_mixed(bounds) else None
         pairs = [bounds] if shape == (2,) else list(bounds) if shape != () else refuse()
     if len(pairs) == 1:
         pairs = pairs * size
@@ -147,6 +151,6 @@ def _bounds_of(kernel, name, array, bounds, linear):
     return ~np.array(fixed, dtype=bool), np.array(limits).reshape(-1, 2)
 
 
-def _mixed(bounds):
+def is_mixed(bounds):
     """Whether bounds are a list of which some elements are "fixed"."""
     return isinstance(bounds, (list, tuple)) and any(isinstance(b, str) for b in bounds)

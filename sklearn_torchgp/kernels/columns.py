@@ -1,5 +1,8 @@
 """Columns: a kernel of some of the features."""
 
+import numpy as np
+import torch
+
 from .._covariance.acquaint import acquaint
 from .._covariance.operators import Operator
 from .._covariance.registry import KernelRecord, register
@@ -74,12 +77,12 @@ class OfColumns(Operator):
     def slope(self, at, rows, cols):
         seen, other = rows.columns(self.index), cols.columns(self.index)
         value, pull = self.child.slope(at, seen, other)
-        zeros = rows.zeros(*rows.raw.shape)
+        slopes = rows.zeros(*rows.raw.shape)
+        columns = torch.as_tensor(np.array(self.index), device=rows.device)
 
         def wide(G):
-            slopes = zeros.clone()
-            slopes[:, list(self.index)] += pull(G)
-            return slopes
+            inner = slopes[:, : len(columns)] + pull(G)  # a number, of constants
+            return slopes.index_copy(1, columns, inner)
 
         return value, wide
 
