@@ -1,11 +1,11 @@
 """Gaussian-process regression."""
 
+from copy import deepcopy
 from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
@@ -548,7 +548,7 @@ class TorchGPRegressor(
     def _factor_key(self):
         """What L_ depends on beyond the rows: equal keys, the same factor."""
         alpha = tuple(np.ravel(as_numpy(self.alpha)))
-        return clone(self.kernel_), alpha, self.dtype
+        return deepcopy(self.kernel_), alpha, self.dtype
 
     def _keep(self, posterior, kind):
         """The posterior as fitted attributes."""

@@ -1,6 +1,6 @@
 """Kernels that the contract tests and the parity tests run over."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from sklearn_torchgp.kernels import (
     Categorical,
     ChangePoint,
     Columns,
+    DeepKernel,
     Periodic,
     Polynomial,
     SpectralMixture,
@@ -159,6 +160,15 @@ class Cosine(TorchKernel):
         return self.amplitudes[0] * torch.exp(-squares) + self.amplitudes[1]
 
 
+def network(*widths):
+    """A small network in float32, with a layer that is not trained."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = [torch.nn.Linear(a, b) for a, b in pairwise(widths)]
+    layers[0].bias.requires_grad_(False)
+    return torch.nn.Sequential(layers[0], torch.nn.Tanh(), *layers[1:])
+
+
 def _pairs(function):
     """The matrix of a function of two rows (and the kernel)."""
 
@@ -293,6 +303,8 @@ OUR_COMPOSITES = {
     "within-each-other": Columns(
         Additive(Columns(Periodic(0.9), 0) ** 2, 1), [1, 2]
     ) + Columns(ChangePoint(RBF([0.5, 0.9]), Cosine(), 0.5), [0, 2]),
+    "deep": 1.2 * DeepKernel(network(3, 4, 2), RBF([0.3, 0.5]) + WhiteKernel(0.1))
+    + Columns(DeepKernel(network(2, 3, 1), DotProduct(0.5)), [0, 2]),
     "of-a-numpy-kernel": Columns(Numpy(0.8), [0, 1])
     + Additive(Numpy([0.5, 0.6, 0.7]), 2),
 }  # fmt: skip

@@ -160,7 +160,7 @@ class LatentGP(GPEstimator, BaseEstimator):
     def _condition(self, objective):
         """Everything that prediction needs, at kernel_.theta; returns the evidence."""
         objective.strict, objective.last = False, None
-        evidence = objective(self.kernel_.theta, False)
+        evidence = objective(self._vector(), False)
         if objective.last is None:
             raise NotPositiveDefiniteError(
                 f"The kernel, {self.kernel_}, does not return a finite, positive "

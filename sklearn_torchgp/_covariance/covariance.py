@@ -24,6 +24,12 @@ class Covariance:
     dtype : torch.dtype
     device : torch.device
 
+    Attributes
+    ----------
+    n_weights : int
+        Of the kernel's networks. A theta that goes on with so many numbers has them,
+        and gradients then have so many more; else they are the kernel object's own.
+
     Raises
     ------
     ValueError
@@ -36,7 +42,8 @@ class Covariance:
         X = self.points.objects
         binding = Binding(X.shape[1] if getattr(X, "ndim", 1) == 2 else None)
         self._kernel, self._leaves = kernel, binding.leaves
-        self._tree = binding.node(kernel, 0)
+        self._tree = binding.tree(kernel)
+        self.n_weights = sum(network.n_weights for network in binding.networks)
 
     @property
     def n_dims(self):
@@ -150,6 +157,7 @@ class Covariance:
         other = object.__new__(Covariance)
         other._leaves, other._tree = self._leaves, self._tree
         other._kernel, other.points = self._kernel, points
+        other.n_weights = self.n_weights
         return other
 
     def __reduce__(self):

@@ -9,9 +9,10 @@ Gaussian process posteriors"); a trend's coefficients are estimated from the sam
 residual.
 """
 
+from copy import deepcopy
+
 import numpy as np
 import torch
-from sklearn.base import clone
 
 from .._covariance.features import PriorPaths, terms
 from .._data.arrays import as_numpy
@@ -26,7 +27,7 @@ class SamplePaths:
         # copy.copy: __getstate__ would take tensors off their device.
         self._estimator = object.__new__(type(estimator))
         vars(self._estimator).update(vars(estimator))
-        self._estimator.kernel_ = kernel = clone(estimator.kernel_)
+        self._estimator.kernel_ = kernel = deepcopy(estimator.kernel_)
         self._targets = self._estimator._targets()
         posterior = self._estimator._posterior()
         X = posterior.covariance.points.objects

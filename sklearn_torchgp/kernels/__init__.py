@@ -8,6 +8,7 @@ from .additive import Additive
 from .categorical import Categorical
 from .change_point import ChangePoint
 from .columns import Columns
+from .deep import DeepKernel
 from .dimensions import with_bounds
 from .periodic import Periodic
 from .polynomial import Polynomial
@@ -21,6 +22,7 @@ __all__ = [
     "Categorical",
     "ChangePoint",
     "Columns",
+    "DeepKernel",
     "Periodic",
     "Polynomial",
     "RationalQuadratic",

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from .._covariance.features import Term
 from .._covariance.operators import Operator, is_number, plus, scaled, weights_for
 from .._covariance.registry import KernelRecord, register
+from .._covariance.weights import networks
 from ._base import Kernel
 
 # Hyperparameters of which a base kernel may have one for each feature.
@@ -80,6 +81,11 @@ class Additive(Kernel):
         kernel : kernel
         places : ndarray of int
         """
+        if networks(self.kernel):
+            raise ValueError(
+                "The 'kernel' parameter of Additive must have no DeepKernel: it sees "
+                f"one feature at a time. Got {self.kernel!r} instead."
+            )
         kernel, places, start = clone(self.kernel), [], 0
         params = kernel.get_params()
         for hyper in self.kernel.hyperparameters:
