@@ -30,6 +30,8 @@ class Own:
         Whether scalar hyperparameters come as tensors, too.
     """
 
+    forms, special, linear = {}, (), ()
+
     def __init__(self, kernel, hyperparameters, index, start, tensors=False):
         self.kernel, self.index, self.tensors = kernel, index, tensors
         self.hyperparameters = hyperparameters
@@ -39,17 +41,19 @@ class Own:
                 self.free[hyper.name] = slice(start, start + hyper.n_elements)
                 start += hyper.n_elements
         self.stop = start
-        self.forms = kernel.forms() if hasattr(kernel, "forms") else {}
-        self.special = {name for name, form in self.forms.items() if not form.plain}
-        self.linear = {name for name, form in self.forms.items() if form.linear}
         self._own = {}
+        if hasattr(kernel, "forms"):
+            self.forms = kernel.forms()
+            self.special = [name for name, form in self.forms.items() if not form.plain]
+            self.linear = [name for name, form in self.forms.items() if form.linear]
 
     def parameters(self, theta, points):
         """Name -> value at theta; theta=None takes the kernel object's own values."""
         own = self._own.get(points.form)
         if own is None:
             own = self._own[points.form] = self.kernel.get_params(deep=False)
-            own.update((name, form.value) for name, form in self.forms.items())
+            for name, form in self.forms.items():
+                own[name] = form.value
             for hyper in self.hyperparameters:
                 value = np.asarray(own[hyper.name], dtype=np.float64)
                 own[hyper.name] = self._number(value, points)
