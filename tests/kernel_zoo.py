@@ -282,6 +282,9 @@ OURS = {
     "additive": (Additive(RBF(0.6), 3, [0.7, 0.4, 0.2]), _additive),
     "additive-ard": (Additive(RBF(ARD), 2, [0.7, 0.4]), _additive),
     "spectral-mixture": (SpectralMixture(2, **MIXTURE), _spectral),
+    "spectral-mixture-one": (
+        SpectralMixture(1, [1.1], [[0.4, 1.3, 0.7]], [0.3]), _spectral,
+    ),
     "spectral-mixture-alike": (
         SpectralMixture(2, [0.6, 1.1], [0.4, 1.3], [0.2, 0.3]), _spectral,
     ),

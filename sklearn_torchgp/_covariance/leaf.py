@@ -180,7 +180,7 @@ class Leaf(Own):
                 found = pullback(G)
             else:
                 found = self._autograd(function, params, inputs, G)
-            if self.entry.tensors:  # from outside, by `register_kernel`
+            if self.entry.source is not None:  # from outside, by `register_kernel`
                 self._check_gradients(found)
             self.gain(found, scale, grads)
 

@@ -27,7 +27,7 @@ class ChangePoint(Named):
         Its position, or (as for `Columns`) its name in a data frame.
     location_bounds : pair or "fixed", default=None
         None: the range of the feature in the rows that one of our estimators is fitted
-        to; elsewhere all numbers.
+        to, and of the location; elsewhere all numbers.
     steepness_bounds : pair or "fixed", default=(1e-5, 1e5)
     """
 
@@ -56,6 +56,7 @@ class ChangePoint(Named):
         super().acquaint(names, X, y)
         if X is not None and self.location_bounds is None:
             x = np.asarray(X, dtype=np.float64)[:, self.index(X.shape[1])]
+            x = np.append(x, self.location)
             self.location_bounds = (float(x.min()), float(x.max()))
 
     def bounds_of(self, name):

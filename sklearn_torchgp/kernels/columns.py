@@ -82,7 +82,7 @@ class OfColumns(Operator):
 
         def wide(G):
             inner = slopes[:, : len(columns)] + pull(G)  # a number, of constants
-            return slopes.index_copy(1, columns, inner)
+            return slopes.index_add(1, columns, inner)
 
         return value, wide
 

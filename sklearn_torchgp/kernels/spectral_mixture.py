@@ -155,9 +155,9 @@ class _Component:
 
 def _components(params, X, Z):
     """Each component's weight, and a function that makes it."""
-    d, weights = X.shape[-1], torch.as_tensor(params["weights"]).reshape(-1).to(X)
+    d, weights = X.shape[-1], params["weights"].reshape(-1)
     means, scales = (
-        torch.as_tensor(params[name]).to(X).reshape(len(weights), -1).expand(-1, d)
+        params[name].reshape(len(weights), -1).expand(-1, d)
         for name in ("means", "scales")
     )
     return [
@@ -175,7 +175,7 @@ def _dense(params, X, Z):
         by_weight, *others = (torch.stack(gain) for gain in zip(*gains, strict=True))
         found = {"weights": by_weight}
         for name, gain in zip(("means", "scales"), others, strict=True):
-            each = torch.as_tensor(params[name]).numel() == gain.numel()
+            each = params[name].numel() == gain.numel()
             found[name] = gain.reshape(-1) if each else gain.sum(-1)
         return found
 
@@ -214,7 +214,7 @@ def _slope_of(w, component, G):
 
 
 def _diag(params, X):
-    weights = torch.as_tensor(params["weights"]).reshape(-1).to(X)
+    weights = params["weights"].reshape(-1)
     value = weights.sum().expand(X.shape[:-1])
     return value, lambda g: {"weights": weights * g.sum()}
 
@@ -245,6 +245,7 @@ register(
         slope=_slope,
         terms=_terms,
         inputs="centred",
+        tensors=True,
         check=SpectralMixture.check,
     ),
 )
