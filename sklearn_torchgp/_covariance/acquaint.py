@@ -20,6 +20,6 @@ def acquaint(kernel, *, names=None, X=None, y=None):
     if hasattr(kernel, "acquaint"):
         kernel.acquaint(names, X, y)
         return
-    for part in kernel.get_params(deep=False).values():
+    for part in vars(kernel).values():  # get_params takes ten times as long
         if isinstance(part, Kernel):
             acquaint(part, names=names, X=X, y=y)

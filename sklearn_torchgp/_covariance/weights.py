@@ -7,7 +7,7 @@ from sklearn.gaussian_process.kernels import Kernel
 def networks(kernel):
     """The parts of a kernel that have weights, in the order of its nodes."""
     found = [kernel] if hasattr(kernel, "own_weights") else []
-    for part in kernel.get_params(deep=False).values():
+    for part in vars(kernel).values():  # get_params takes ten times as long
         if isinstance(part, Kernel):
             found += networks(part)
     return found

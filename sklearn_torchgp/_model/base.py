@@ -208,9 +208,11 @@ class GPEstimator:
         takes.
         """
         self.optimizer_results_ = []
+        if self.optimizer is None:
+            return None
         vector, p = self._vector(), self.kernel_.n_dims
         weights = vector[p:]
-        if self.optimizer is None or not len(vector):
+        if not len(vector):
             return None
         starts = starting_points(self.kernel_, self.n_restarts_optimizer, self._rng)
         bounds = self.kernel_.bounds
