@@ -290,6 +290,7 @@ class TorchGPRegressor(
             kernel = self._starting_kernel()
             self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
+            self._acquaint(kernel)
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
@@ -300,6 +301,7 @@ class TorchGPRegressor(
             if merge and self._knows_copies(kernel, rows.X):
                 rows = rows.merged(as_numpy(self.alpha))
             rows = self._fit_targets(rows, kind, tuple(hyperparameters.theta(kernel)))
+            self._acquaint(kernel, rows.X, rows.y)
             copy = np.copy if self.copy_X_train else np.asarray
             self._set_rows(replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
             self.kernel_ = kernel
@@ -560,7 +562,7 @@ class TorchGPRegressor(
     def _factor_key(self):
         """What L_ depends on beyond the rows: equal keys, the same factor."""
         alpha = tuple(np.ravel(as_numpy(self.alpha)))
-        return hyperparameters.copied(self.kernel_), alpha, self.dtype
+        return self._copy_of_kernel(), alpha, self.dtype
 
     def _keep(self, posterior, kind):
         """The posterior as fitted attributes."""
