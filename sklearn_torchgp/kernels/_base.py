@@ -13,7 +13,7 @@ from sklearn.gaussian_process import kernels
 from .._covariance import Covariance
 from .._covariance.acquaint import acquaint
 from .._covariance.jacobian import gram_and_jacobian
-from ._forms import Form, form_of
+from ._forms import form_of
 
 CPU = torch.device("cpu")
 
@@ -159,7 +159,9 @@ class Kernel(kernels.Kernel):
         covariance = self._bound(X if Y is None else Y)
         if Y is not None:
             return covariance.cross(_table(X)).numpy()
-        return gram_and_jacobian(covariance) if eval_gradient else _full(covariance)
+        if eval_gradient:
+            return gram_and_jacobian(covariance)
+        return covariance.full().numpy()
 
     def diag(self, X):
         """k(x, x) of each row, with its noise: ndarray (m,)."""
@@ -197,10 +199,6 @@ def _table(X):
     return np.atleast_2d(np.asarray(X))
 
 
-def _full(covariance):
-    return covariance.full().numpy()
-
-
 def _equal(one, two):
     if isinstance(one, torch.nn.Module) and isinstance(two, torch.nn.Module):
         pairs = (m.state_dict() for m in (one, two))
@@ -223,6 +221,3 @@ def _short(value):
     if isinstance(value, (float, np.floating)):
         return f"{value:.3g}"
     return repr(value)
-
-
-__all__ = ["Form", "Kernel"]

@@ -45,6 +45,7 @@ class Additive(Kernel):
 
     parameters = ("variances",)
     may_be_zero = parameters
+    stationary = True  # where its part is
 
     def __init__(
         self, kernel, max_order=2, variances=None, variances_bounds=(1e-5, 1e5)
@@ -54,18 +55,19 @@ class Additive(Kernel):
         self.variances = variances
         self.variances_bounds = variances_bounds
 
-    stationary = True  # where its part is
-
     def _value(self, name):
+        self._check_order()
         return np.ones(self.max_order) if self.variances is None else self.variances
 
-    def check(self, n_features):
+    def _check_order(self):
         integer = isinstance(self.max_order, Integral) and self.max_order is not True
         if not integer or self.max_order < 1:
             raise ValueError(
                 "The 'max_order' parameter of Additive must be an integer of at least "
                 f"1. Got {self.max_order!r} instead."
             )
+
+    def check(self, n_features):
         shape = np.shape(self._value("variances"))
         if shape != (self.max_order,) and not (shape == () and self.max_order == 1):
             raise ValueError(

@@ -96,6 +96,8 @@ BAD = {
     "degree": (Polynomial(1.5), "'degree' parameter of Polynomial .*1.5"),
     "no degree": (Polynomial(0), "'degree' parameter of Polynomial .*0"),
     "order": (Additive(RBF(), 0), "'max_order' parameter of Additive.*0"),
+    "no order": (Additive(RBF(), "2"), "'max_order' parameter of Additive.*'2'"),
+    "no components": (SpectralMixture(2.0), "'n_components'.*2.0"),
     "variances": (Additive(RBF(), 2, [1.0]), "'variances'.*each order, 2"),
     "additive ard": (Additive(RBF([1.0, 2.0])), "'kernel' parameter of Additive"),
     "components": (SpectralMixture(0), "'n_components'.*0"),
