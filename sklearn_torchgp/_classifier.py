@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import CompoundKernel
 from sklearn.metrics import accuracy_score
@@ -287,10 +288,11 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     def _problem(self):
         """The unfitted estimator of these classes."""
         shared = [field.name for field in fields(Settings) if field.name != "softmax"]
-        settings = Settings(
-            softmax=self._is_softmax(),
-            **{name: getattr(self, name) for name in shared},
-        )
+        values = {name: getattr(self, name) for name in shared}
+        if self.kernel is not None:
+            values["kernel"] = kernel = clone(self.kernel)
+            self._acquaint(kernel)
+        settings = Settings(softmax=self._is_softmax(), **values)
         if self._is_softmax() or self.n_classes_ == 2:
             return LatentGP(settings)
         several = OneVsRest if self.multi_class == "one_vs_rest" else OneVsOne

@@ -308,6 +308,7 @@ class TorchGPRegressor(
             kernel = self._starting_kernel()
             self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
+            self._acquaint(kernel)
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
@@ -318,6 +319,7 @@ class TorchGPRegressor(
             if merge and self._knows_copies(kernel, rows.X):
                 rows = rows.merged(as_numpy(self.alpha))
             rows = self._fit_targets(rows, kind, tuple(hyperparameters.theta(kernel)))
+            self._acquaint(kernel, rows.X, rows.y)
             copy = np.copy if self.copy_X_train else np.asarray
             self._set_rows(replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
             self.kernel_ = kernel
@@ -581,7 +583,7 @@ class TorchGPRegressor(
     def _factor_key(self):
         """What L_ depends on beyond the rows: equal keys, the same factor."""
         alpha = tuple(np.ravel(as_numpy(self.alpha)))
-        return hyperparameters.copied(self.kernel_), alpha, self.dtype
+        return self._copy_of_kernel(), alpha, self.dtype
 
     def _keep(self, posterior, kind):
         """The posterior as fitted attributes."""
@@ -657,11 +659,11 @@ def _with_arrays(kernel):
     if sources is not None and not any(_is_vector(*one) for one in sources):
         return kernel
     params = kernel.get_params()
-    free = {h.name: h.n_elements for h in kernel.hyperparameters if not h.fixed}
+    free = {h.name for h in kernel.hyperparameters if not h.fixed}
     vectors = {n: v for n, v in params.items() if n in free and _is_vector(None, n, v)}
     arrays = {n: np.asarray(v, float) for n, v in vectors.items()}
     return kernel.set_params(
-        **{n: a if free[n] > 1 else a.item() for n, a in arrays.items()}
+        **{n: a if a.size > 1 else a.item() for n, a in arrays.items()}
     )
 
 

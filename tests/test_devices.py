@@ -14,7 +14,7 @@ import pretended_device
 import pytest
 import torch
 from helpers import need_dispatch
-from kernel_zoo import COMPOSITES, EXACT_LEAVES, ROUGH_LEAVES
+from kernel_zoo import COMPOSITES, EVERY_OF_OURS, EXACT_LEAVES, ROUGH_LEAVES
 from sklearn import config_context
 from sklearn.gaussian_process.kernels import (
     RBF,
@@ -413,6 +413,7 @@ KERNELS = {
     **EXACT_LEAVES,
     **ROUGH_LEAVES,
     **COMPOSITES,
+    **EVERY_OF_OURS,
     "registered": 1.5 * Triangle(0.8),
     "registered, many scales": Triangle([0.8]) + WhiteKernel(0.1),
     "registered, own pullback": Given(0.8) + WhiteKernel(0.1),
@@ -434,14 +435,22 @@ def test_kernels(name, device):
         covariance = Covariance(KERNELS[name], X, dtype=torch.float64, device=device)
         K, pullback = covariance.gram(KERNELS[name].theta + 0.1)
         gradient = pullback(torch.from_numpy(G).to(device))
+        blocks, of_blocks = covariance.at().blocks(np.arange(20).reshape(4, 5))
+        rows = covariance.points.others(Z)
+        _, slope = covariance.cross_slope(rows)
         parts = {
             "gram": K.tril(),
+            "blocks": blocks,
+            "slope": slope(torch.from_numpy(G[:5]).to(device)),
             "full": covariance.full(),
             "cross": covariance.cross(Z),
             "diag": covariance.diag(Z),
             "nugget": covariance.nugget()[0],
         }
-        return {k: v.cpu().numpy() for k, v in parts.items()} | {"gradient": gradient}
+        return {k: v.cpu().numpy() for k, v in parts.items()} | {
+            "gradient": gradient,
+            "of blocks": of_blocks(torch.ones_like(blocks)),
+        }
 
     same(said(device), said("cpu"))
 

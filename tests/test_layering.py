@@ -25,6 +25,7 @@ ALLOWED = {
     "exceptions": set(),
     "_data": {"_linalg"},
     "_covariance": DATA,
+    "kernels": {"_covariance", *DATA},
     "_model": {"_inference", "_covariance", *DATA},
     "_regression": {"_covariance", "_likelihoods", *DATA},
     "_classification": {"_model", "_covariance", "_likelihoods", *DATA},

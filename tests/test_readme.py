@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.gaussian_process.kernels import RBF
 
@@ -36,8 +37,10 @@ def given():
     rng = np.random.RandomState(0)
     X = rng.uniform(0.1, 2, (20, 2))
     y = np.sin(3 * X).sum(axis=1) + 0.1 * rng.randn(20)
+    columns = {"hour": 24 * X[:, 0], "colour": np.arange(20) % 3, "x": y, "z": X[:, 1]}
     return {
         "X": X,
+        "table": pd.DataFrame(columns),
         "y": y,
         "labels": y > 0.5,
         "X_new": X[:5] + 0.1,

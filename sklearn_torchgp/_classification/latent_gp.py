@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from .._covariance import Points, hyperparameters
+from .._covariance import Points
 from .._data.arrays import as_numpy, resolve_dtype
 from .._likelihoods import (
     Bernoulli,
@@ -116,6 +116,7 @@ class LatentGP(GPEstimator, BaseEstimator):
         self.classes_ = np.unique(y)
         self.sample_weight_ = sample_weight
         self.kernel_ = self._initial_kernel(fixed=True)
+        self._acquaint(self.kernel_, X, y)
         if before is not None:
             self._start = before._start
         n, device = len(y), self._device_for(len(y))
@@ -187,7 +188,7 @@ class LatentGP(GPEstimator, BaseEstimator):
     def _condition(self, objective):
         """Everything that prediction needs, at kernel_.theta; returns the evidence."""
         objective.strict, objective.last = False, None
-        evidence = objective(hyperparameters.theta(self.kernel_), False)
+        evidence = objective(self._vector(), False)
         if objective.last is None:
             raise NotPositiveDefiniteError(
                 f"The kernel, {self.kernel_}, does not return a finite, positive "

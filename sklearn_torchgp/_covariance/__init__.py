@@ -10,7 +10,7 @@ Of each kernel we keep three functions apart, because they cost different things
 ``diag``    k(x, x) without noise, one value a row (or one number);
 ``nugget``  what k(x, x) has beyond that when x is compared with *itself*: noise.
 
-They and all else that is known of a kernel class stand in one record, `TorchKernel`,
+They and all else that is known of a kernel class stand in one record, `KernelRecord`,
 entered by one `register` in the kernel's file. `Covariance` binds a kernel object to
 rows, `Covariance.at` gives its parts at one theta. A kernel gets its contract tests by
 one entry in ``tests/kernel_zoo.py``.

@@ -41,6 +41,7 @@ class CovarianceAt:
     def __init__(self, tree, leaves, points, theta):
         self.tree, self.points = tree, points
         self.params = [leaf.parameters(theta, points) for leaf in leaves]
+        self.n_dims = tree.stop if theta is None else len(theta)
 
     def cross(self, A=None, B=None):
         """k(a_i, b_j): tensor (..., m, n); noise is never part of it."""
@@ -162,7 +163,7 @@ class CovarianceAt:
 
     def _collect(self, grads):
         """The terms of the gradient added up on the host, after one transfer."""
-        gradient = np.zeros(self.tree.stop)
+        gradient = np.zeros(self.n_dims)
         if not grads:
             return gradient
         places, scales, terms = zip(*grads, strict=True)

@@ -3,19 +3,13 @@
 from functools import cached_property
 
 import torch
-from sklearn.gaussian_process import kernels
 
-from . import nonstationary, stationary  # noqa: F401 (they fill the table)
+from . import nonstationary, operators, stationary  # noqa: F401 (they fill the table)
 from .at import CovarianceAt
-from .fallback import Fallback
+from .binding import Binding
 from .few import MOST_PAIRS, few_rows
-from .leaf import Leaf
-from .operators import Exponentiation, Product, Sum
 from .points import Points
-from .registry import lookup
 from .slopes import diag_slope
-
-_OPERATORS = {kernels.Sum: Sum, kernels.Product: Product}
 
 
 class Covariance:
@@ -30,6 +24,12 @@ class Covariance:
     dtype : torch.dtype
     device : torch.device
 
+    Attributes
+    ----------
+    n_weights : int
+        Of the kernel's networks. A theta that goes on with so many numbers has them,
+        and gradients then have so many more; else they are the kernel object's own.
+
     Raises
     ------
     ValueError
@@ -40,16 +40,20 @@ class Covariance:
         shared = isinstance(X, Points)
         self.points = X if shared else Points(X, dtype=dtype, device=device)
         X = self.points.objects
-        self._kernel, self._leaves = kernel, []
-        self._tree = self._bind(kernel, 0)
-        n_features = X.shape[1] if getattr(X, "ndim", 1) == 2 else None
-        for leaf in self._leaves:
-            leaf.check(n_features)
+        binding = Binding(X.shape[1] if getattr(X, "ndim", 1) == 2 else None)
+        self._kernel, self._leaves = kernel, binding.leaves
+        self._tree = binding.tree(kernel)
+        self.n_weights = sum(network.n_weights for network in binding.networks)
 
     @property
     def n_dims(self):
         """Number of free hyperparameters, the length of theta."""
         return self._tree.stop
+
+    @property
+    def own_theta(self):
+        """The theta that the kernel object has."""
+        return self._kernel.theta
 
     @property
     def tells_noise(self):
@@ -148,28 +152,6 @@ class Covariance:
         """d `diag` / dz_i: tensor (m, d)."""
         return diag_slope(self._tree, self.at().params, Z, noise=noise)
 
-    def _bind(self, kernel, start):
-        """The node of a kernel object whose hyperparameters begin at theta[start]."""
-        operator = _OPERATORS.get(type(kernel))
-        if operator is not None:
-            first = self._bind(kernel.k1, start)
-            return operator(first, self._bind(kernel.k2, first.stop))
-        if type(kernel) is kernels.Exponentiation:
-            return Exponentiation(self._bind(kernel.kernel, start), kernel.exponent)
-        if type(kernel) is kernels.CompoundKernel:
-            raise ValueError(
-                "The 'kernel' parameter is a CompoundKernel, which stands for several "
-                "covariance matrices, one for each of its kernels. A regressor needs "
-                "one: combine the kernels with + or *."
-            )
-        entry = lookup(kernel)
-        if entry is None:
-            node = Fallback(kernel, len(self._leaves), start)
-        else:
-            node = Leaf(kernel, entry, len(self._leaves), start)
-        self._leaves.append(node)
-        return node
-
     @cached_property
     def few(self):
         """The covariance in NumPy (`FewRows`), where that serves; else None."""
@@ -183,6 +165,7 @@ class Covariance:
         other = object.__new__(Covariance)
         other._leaves, other._tree = self._leaves, self._tree
         other._kernel, other.points = self._kernel, points
+        other.n_weights = self.n_weights
         return other
 
     def __reduce__(self):

@@ -15,11 +15,10 @@ function and has none.
 
 import math
 from dataclasses import dataclass
-from itertools import product as pairs
+from functools import partial
 
 import numpy as np
 import torch
-from sklearn.gaussian_process import kernels
 
 from .._data.arrays import own_or_copy
 from .registry import lookup
@@ -27,7 +26,10 @@ from .registry import lookup
 
 @dataclass(frozen=True)
 class Term:
-    """variance times a product of kernels with frequencies (`waves`) or `lines`."""
+    """variance times a product of kernels with frequencies (`waves`) or `lines`.
+
+    Both are functions ``draw(rng, shape)``, as the records of kernels have them.
+    """
 
     variance: float
     waves: tuple = ()
@@ -40,32 +42,46 @@ class Term:
             self.lines + other.lines,
         )
 
+    def of_columns(self, index):
+        """The same term, of some of the columns of the rows."""
+        return Term(
+            self.variance,
+            tuple(_embedded(draw, index) for draw in self.waves),
+            tuple(_embedded(draw, index) for draw in self.lines),
+        )
 
-def terms(kernel):
-    """The kernel as a list of Terms; ValueError for a kernel that has none."""
-    kind = type(kernel)
-    if kind is kernels.Sum:
-        return terms(kernel.k1) + terms(kernel.k2)
-    if kind is kernels.Product:
-        return [a * b for a, b in pairs(terms(kernel.k1), terms(kernel.k2))]
-    if kind is kernels.Exponentiation and kernel.exponent in (1, 2, 3, 4):
-        base, result = terms(kernel.kernel), [Term(1.0)]
-        for _ in range(int(kernel.exponent)):
-            result = [a * b for a, b in pairs(result, base)]
-        return result
+
+def _embedded(draw, index):
+    """Draws for rows of which `draw` knows some columns only."""
+
+    def wide(rng, shape):
+        drawn = draw(rng, (*shape[:-1], len(index)))
+        own, *offset = drawn if isinstance(drawn, tuple) else (drawn,)
+        slopes = np.zeros(shape)
+        slopes[..., index] = own
+        return (slopes, *offset) if offset else slopes
+
+    return wide
+
+
+def terms(kernel, d=None):
+    """The kernel on d columns as a list of Terms; ValueError where there is none."""
     entry = lookup(kernel)
+    if entry is not None and entry.terms is not None:
+        return entry.terms(kernel, d, terms)
     if entry is not None and entry.inputs == "none":
         value = entry.dense(kernel.get_params(deep=False))[0]
         return [Term(value)] if value else []
     if entry is not None and entry.lines is not None:
-        return [Term(1.0, lines=(kernel,))]
+        return [Term(1.0, lines=(partial(entry.lines, kernel),))]
     if entry is not None and entry.frequencies is not None:
-        return [Term(1.0, waves=(kernel,))]
+        return [Term(1.0, waves=(partial(entry.frequencies, kernel),))]
     raise ValueError(
         f"The 'kernel' parameter has a part, {kernel}, without random features. "
         "sample_paths allows sums, products and small integer powers of RBF, Matern, "
         "RationalQuadratic, ExpSineSquared (one feature), DotProduct, ConstantKernel "
-        "and WhiteKernel. Use sample_y for draws at given rows."
+        "and WhiteKernel, and of the stationary kernels of sklearn_torchgp.kernels. "
+        "Use sample_y for draws at given rows."
     )
 
 
@@ -87,13 +103,13 @@ class PriorPaths:
         D = n_features if term.waves or term.lines else 1
         shape = n_paths, D, d
         self.omega, share = np.zeros(shape), np.ones((n_paths, D))
-        for kernel in term.waves:
-            omega, weight = lookup(kernel).frequencies(kernel, rng, shape)
+        for draw in term.waves:
+            omega, weight = draw(rng, shape)
             self.omega += omega
             share *= weight
         self.wave = bool(term.waves)
         self.phase = rng.uniform(0, 2 * math.pi, (n_paths, D))
-        self.lines = [lookup(k).lines(k, rng, shape) for k in term.lines]
+        self.lines = [draw(rng, shape) for draw in term.lines]
         size = np.sqrt(term.variance / D * share)
         if self.wave:
             self.weight = size * np.sqrt(rng.chisquare(2, (n_paths, D)))

@@ -5,7 +5,7 @@ below a hundred rows. Here a kernel made by sums and products is multiplied out 
 
     K = sum_terms c_t prod_j k_j(x, z)  +  noise I.
 
-The functions k_j are those that tensors go through, where `TorchKernel.few` says that
+The functions k_j are those that tensors go through, where `KernelRecord.few` says that
 they take arrays, too: of squared differences of all pairs that are kept, so that r^2
 and the gradient in all length scales are one matrix-vector product each (`AllPairs`),
 or of differences that are taken once (`Between`). One log marginal likelihood with its

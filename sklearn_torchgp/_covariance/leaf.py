@@ -11,7 +11,81 @@ def nothing(G, scale, grads):
     """The pullback of a value without free hyperparameters."""
 
 
-class Leaf:
+class Own:
+    """The hyperparameters of a kernel object: places in theta, values at one theta.
+
+    Kernels of `sklearn_torchgp.kernels` have `forms`, which say of hyperparameters
+    how they stand in theta; those of scikit-learn stand there by their logarithms.
+
+    Parameters
+    ----------
+    kernel : scikit-learn kernel
+    hyperparameters : list of Hyperparameter
+        Those of its parts left out.
+    index : int
+        Position among the leaves of the tree; `at[index]` holds the parameters of
+        an evaluation.
+    start : int
+        Position of the first free hyperparameter in theta.
+    tensors : bool
+        Whether scalar hyperparameters come as tensors, too.
+    """
+
+    forms, special, linear = {}, (), ()
+
+    def __init__(self, kernel, hyperparameters, index, start, tensors=False):
+        self.kernel, self.index, self.tensors = kernel, index, tensors
+        self.hyperparameters = hyperparameters
+        self.free = {}
+        for hyper in hyperparameters:
+            if not hyper.fixed:
+                self.free[hyper.name] = slice(start, start + hyper.n_elements)
+                start += hyper.n_elements
+        self.stop = start
+        self._own = {}
+        if hasattr(kernel, "forms"):
+            self.forms = kernel.forms()
+            self.special = [name for name, form in self.forms.items() if not form.plain]
+            self.linear = [name for name, form in self.forms.items() if form.linear]
+
+    def parameters(self, theta, points):
+        """Name -> value at theta; theta=None takes the kernel object's own values."""
+        own = self._own.get(points.form)
+        if own is None:
+            own = self._own[points.form] = parameters(self.kernel)
+            for name, form in self.forms.items():
+                own[name] = form.value
+            for hyper in self.hyperparameters:
+                value = np.asarray(own[hyper.name], dtype=np.float64)
+                own[hyper.name] = self._number(value, points)
+        if theta is None or not self.free:
+            return own
+        params = own.copy()
+        for name, where in self.free.items():
+            if name in self.special:
+                value = np.asarray(self.forms[name].value_at(theta[where]))
+            else:
+                value = np.exp(theta[where])
+            params[name] = self._number(value, points)
+        return params
+
+    def gain(self, found, scale, grads):
+        """Append what free parameters gain: `found` is by name, in all elements."""
+        for name, where in self.free.items():
+            if name in found:
+                term = found[name]
+                if name in self.special:
+                    term = self.forms[name].free_part(term)
+                grads.append((where, scale, term))
+
+    def _number(self, value, points):
+        """A float where that will do, else what the points' arrays are."""
+        if value.size == 1 and not self.tensors:
+            return value.item()
+        return points.numbers(value)
+
+
+class Leaf(Own):
     """A kernel object with a torch function.
 
     Every node of a kernel tree, leaf or operator, answers `dense`, `diag` and
@@ -24,42 +98,18 @@ class Leaf:
     Parameters
     ----------
     kernel : scikit-learn kernel
-    entry : TorchKernel
-    index : int
-        Position among the leaves of the tree; `at[index]` holds the parameters of
-        an evaluation.
-    start : int
-        Position of the first free hyperparameter in theta.
+    entry : KernelRecord
+    index, start : int
+        As `Own` takes them.
     """
 
     blockwise = True
 
     def __init__(self, kernel, entry, index, start):
-        self.kernel, self.entry, self.index = kernel, entry, index
-        self.few = entry.few(kernel) if callable(entry.few) else entry.few
-        self.hyperparameters = hyperparameters(kernel)
-        self.free = {}
-        for hyper in self.hyperparameters:
-            if not hyper.fixed:
-                self.free[hyper.name] = slice(start, start + hyper.n_elements)
-                start += hyper.n_elements
-        self.stop = start
-        self._own = {}
-
-    def parameters(self, theta, points):
-        """Name -> value at theta; theta=None takes the kernel object's own values."""
-        own = self._own.get(points.form)
-        if own is None:
-            own = self._own[points.form] = parameters(self.kernel)
-            for hyper in self.hyperparameters:
-                value = np.asarray(own[hyper.name], dtype=np.float64)
-                own[hyper.name] = self._number(value, points)
-        if theta is None or not self.free:
-            return own
-        params = own.copy()
-        for name, where in self.free.items():
-            params[name] = self._number(np.exp(theta[where]), points)
-        return params
+        super().__init__(kernel, hyperparameters(kernel), index, start, entry.tensors)
+        self.entry = entry
+        few = entry.few(kernel) if callable(entry.few) else entry.few
+        self.few = few and not self.special
 
     def scalar(self, values):
         """The one hyperparameter of a constant: among exp(theta), or its own value."""
@@ -68,12 +118,6 @@ class Leaf:
                 return values[where].item()
         (hyper,) = self.hyperparameters
         return float(getattr(self.kernel, hyper.name))
-
-    def _number(self, value, points):
-        """A float where that will do, else what the points' arrays are."""
-        if value.size == 1 and not self.entry.tensors:
-            return value.item()
-        return points.numbers(value)
 
     def check(self, n_features):
         """Raise if the hyperparameters do not fit data of n_features columns."""
@@ -97,9 +141,8 @@ class Leaf:
         params, inputs = at[self.index], self._inputs(rows, cols)
         if not inputs:
             return self.entry.dense(params)[0], lambda G: 0.0
-        if self.entry.slope is None:
-            return differenced(self, at, rows, cols)
-        return self.entry.slope(params, *inputs)
+        found = self.entry.slope and self.entry.slope(params, *inputs)
+        return found or differenced(self, at, rows, cols)
 
     def _inputs(self, *points):
         inputs = self.entry.inputs
@@ -139,11 +182,9 @@ class Leaf:
                 found = pullback(G)
             else:
                 found = self._autograd(function, params, inputs, G)
-            if self.entry.tensors:  # from outside, by `register_kernel`
+            if self.entry.source is not None:  # from outside, by `register_kernel`
                 self._check_gradients(found)
-            for name, where in self.free.items():
-                if name in found:
-                    grads.append((where, scale, found[name]))
+            self.gain(found, scale, grads)
 
         return value, pull
 
@@ -153,8 +194,17 @@ class Leaf:
         The value is computed once more: no graph waits between value and pullback.
         """
         with torch.enable_grad():
-            logs = {name: params[name].log().requires_grad_() for name in self.free}
-            tracked = dict(params, **{name: log.exp() for name, log in logs.items()})
+            logs = {
+                name: (value if name in self.linear else value.log())
+                .detach()
+                .requires_grad_()
+                for name, value in params.items()
+                if name in self.free
+            }
+            tracked = dict(
+                params,
+                **{n: v if n in self.linear else v.exp() for n, v in logs.items()},
+            )
             value = function(tracked, *inputs)
             value = value[0] if isinstance(value, tuple) else value
             if not value.requires_grad:
@@ -166,13 +216,20 @@ class Leaf:
                 )
             leaves = list(logs.values())
             found = torch.autograd.grad(
-                value, leaves, G, allow_unused=True, materialize_grads=True
+                value,
+                leaves,
+                G,
+                create_graph=G.requires_grad,
+                allow_unused=True,
+                materialize_grads=True,
             )
         return dict(zip(logs, found, strict=True))
 
     def _check_gradients(self, found):
         """Raise unless `found` has the gradient of every free hyperparameter."""
-        wanted = {name: where.stop - where.start for name, where in self.free.items()}
+        values = self.kernel.get_params(deep=False)
+        values.update((name, form.value) for name, form in self.forms.items())
+        wanted = {name: np.size(values[name]) for name in self.free}
         got = found
         if isinstance(found, dict):
             got = {k: torch.as_tensor(value).numel() for k, value in found.items()}

@@ -5,7 +5,7 @@ from sklearn.gaussian_process import kernels
 
 from .distance import distance
 from .leaf import nothing
-from .registry import TorchKernel, register
+from .registry import KernelRecord, register
 
 
 def constant(params):
@@ -134,19 +134,19 @@ def _known_metric(kernel):
 
 register(
     kernels.ConstantKernel,
-    TorchKernel(constant, constant, inputs="none", few=True),
+    KernelRecord(constant, constant, inputs="none", few=True),
 )
 register(
     kernels.WhiteKernel,
-    TorchKernel(zero, zero, nugget=white_noise, inputs="none", few=True),
+    KernelRecord(zero, zero, nugget=white_noise, inputs="none", few=True),
 )
 register(
     kernels.DotProduct,
-    TorchKernel(
+    KernelRecord(
         dot_product,
         dot_product_diag,
         slope=dot_product_slope,
         lines=lines_of_dot_product,
     ),
 )
-register(kernels.PairwiseKernel, TorchKernel(pairwise, accepts=_known_metric))
+register(kernels.PairwiseKernel, KernelRecord(pairwise, accepts=_known_metric))

@@ -11,7 +11,12 @@ the pullback of a float takes the sum of the weights in place of the weights, so
 constant costs one pass over them and keeps no matrix.
 """
 
+from itertools import product as pairs
+
+from sklearn.gaussian_process import kernels
+
 from .leaf import nothing
+from .registry import KernelRecord, register
 
 
 class Operator:
@@ -26,13 +31,13 @@ class Operator:
 
 class Sum(Operator):
     def dense(self, at, rows, cols):
-        return _plus(*(child.dense(at, rows, cols) for child in self.children))
+        return plus(*(child.dense(at, rows, cols) for child in self.children))
 
     def diag(self, at, points):
-        return _plus(*(child.diag(at, points) for child in self.children))
+        return plus(*(child.diag(at, points) for child in self.children))
 
     def nugget(self, at, points):
-        return _plus(*(child.nugget(at, points) for child in self.children))
+        return plus(*(child.nugget(at, points) for child in self.children))
 
     def slope(self, at, rows, cols):
         (a, pull_a), (b, pull_b) = (c.slope(at, rows, cols) for c in self.children)
@@ -52,7 +57,7 @@ class Product(Operator):
         if is_number(n1[0], 0) and is_number(n2[0], 0):
             return 0.0, nothing
         d1, d2 = k1.diag(at, points), k2.diag(at, points)
-        return _plus(_plus(_times(n1, d2), _times(d1, n2)), _times(n1, n2))
+        return plus(plus(_times(n1, d2), _times(d1, n2)), _times(n1, n2))
 
     def slope(self, at, rows, cols):
         (a, pull_a), (b, pull_b) = (c.slope(at, rows, cols) for c in self.children)
@@ -76,8 +81,8 @@ class Exponentiation(Operator):
             return noise
         d = self.children[0].diag(at, points)
         minus = self._power(d)
-        negative = -minus[0], _scaled(minus[1], -1.0)
-        return _plus(self._power(_plus(d, noise)), negative)
+        negative = -minus[0], scaled(minus[1], -1.0)
+        return plus(self._power(plus(d, noise)), negative)
 
     def slope(self, at, rows, cols):
         value, pull = self.children[0].slope(at, rows, cols)
@@ -108,7 +113,8 @@ def weights_for(value, G):
     return G.sum() if isinstance(value, float) else G
 
 
-def _plus(first, second):
+def plus(first, second):
+    """The sum of two values, each with its pull."""
     (a, pull_a), (b, pull_b) = first, second
 
     def pull(G, scale, grads):
@@ -143,7 +149,54 @@ def _times(first, second):
     return a * b, pull if not (pull_a is nothing and pull_b is nothing) else nothing
 
 
-def _scaled(pull, factor):
+def scaled(pull, factor):
+    """The pull of factor times the value."""
     if pull is nothing:
         return nothing
     return lambda G, scale, grads: pull(G, factor * scale, grads)
+
+
+def _pair(operator):
+    """The node of a kernel object with two parts, k1 and k2."""
+
+    def node(kernel, start, binding):
+        first = binding.node(kernel.k1, start)
+        return operator(first, binding.node(kernel.k2, first.stop))
+
+    return node
+
+
+def _power(kernel, start, binding):
+    return Exponentiation(binding.node(kernel.kernel, start), kernel.exponent)
+
+
+def _terms_of_power(kernel, d, terms):
+    if kernel.exponent not in (1, 2, 3, 4):
+        raise ValueError(
+            f"The 'kernel' parameter has a power, {kernel}, without random features: "
+            "sample_paths allows exponents 1 to 4. Use sample_y for draws at given "
+            "rows."
+        )
+    result = base = terms(kernel.kernel, d)
+    for _ in range(int(kernel.exponent) - 1):
+        result = [a * b for a, b in pairs(result, base)]
+    return result
+
+
+register(
+    kernels.Sum,
+    KernelRecord(
+        node=_pair(Sum),
+        terms=lambda kernel, d, terms: terms(kernel.k1, d) + terms(kernel.k2, d),
+    ),
+)
+register(
+    kernels.Product,
+    KernelRecord(
+        node=_pair(Product),
+        terms=lambda kernel, d, terms: [
+            a * b for a, b in pairs(terms(kernel.k1, d), terms(kernel.k2, d))
+        ],
+    ),
+)
+register(kernels.Exponentiation, KernelRecord(node=_power, terms=_terms_of_power))

@@ -41,6 +41,13 @@ class Points:
         self._origin = origin
         self._whole = self._rows = None
         self._pairs, self._partner, self._separation = {}, None, None
+        self._selected = {}
+
+    def __copy__(self):
+        """The same rows, but others to whoever asks whether rows meet themselves."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), _selected={})
+        return other
 
     @property
     def n(self):
@@ -145,6 +152,26 @@ class Points:
             view = self.others(None)
             view.shape = tuple(rows.shape)
         view._whole, view._rows = self, rows
+        return view
+
+    def columns(self, index):
+        """The same rows, of which only some columns are seen: a tuple of ints."""
+        view = self._selected.get(index)
+        if view is not None:
+            return view
+        if self._whole is not None:
+            view = self._whole.columns(index)[self._rows]
+        else:
+            chosen = list(index)
+            view = Points(
+                np.asarray(self.objects)[:, chosen],
+                dtype=self.dtype,
+                device=self.device,
+            )
+            view.centre = self.centre[chosen]
+        self._selected[index] = view
+        if self._partner is not None:
+            view._partner = weakref.ref(self._partner().columns(index))
         return view
 
     def block(self, i):

@@ -22,21 +22,23 @@ _MEANING = ("__call__", "diag", "theta")
 
 
 @dataclass(frozen=True)
-class TorchKernel:
+class KernelRecord:
     """The torch side of a kernel class; see the module and package docstrings.
 
     Attributes
     ----------
     dense : callable (params, X, Z) -> K or (K, pullback)
+        None for a kernel made of other kernels, which has a `node`.
     diag : callable (params, X) -> d or (d, pullback), default=None
         d (m,) or one float. None: taken from small blocks of `dense`.
     nugget : callable (params) -> (float, pullback), default=None
         None: no noise.
     slope : callable (params, X, Z) -> (K, pull), default=None
-        ``pull(G)`` -> sum_j G_ij dK_ij / dx_i, (m, d). None: by autograd.
+        ``pull(G)`` -> sum_j G_ij dK_ij / dx_i, (m, d). None, or None in place of the
+        pair: by differences.
     frequencies : callable (kernel, rng, shape) -> (omega, weight), default=None
-        Frequencies of shape (paths, D, d) and weights (paths, D) under which they are
-        draws from the spectral density: see `features`.
+        Frequencies of shape (paths, D, d) and weights (paths, D), or 1.0, under which
+        they are draws from the spectral density: see `features`.
     lines : callable (kernel, rng, shape) -> (slopes, offsets), default=None
         Random linear functions whose covariance is the kernel: see `features`.
     inputs : {"raw", "centred", "pairs", "none"}
@@ -44,6 +46,10 @@ class TorchKernel:
         for functions of x - z; the differences of all pairs (see `distance`), in one
         argument, and `diag` none; nothing, for values that do not depend on what the
         rows are: these may be any objects.
+    terms : callable (kernel, d, terms) -> list of features.Term, default=None
+        Of a kernel made of others; ``terms(kernel, d)`` gives those of a part.
+    node : callable (kernel, start, binding) -> node, default=None
+        Of a kernel made of others: see `binding`.
     few : bool or callable (kernel) -> bool
         Whether the functions take NumPy arrays, too, and are fast on few of them.
     check : callable (kernel, n_features) -> None, default=None
@@ -58,12 +64,14 @@ class TorchKernel:
         Registered by a pickle, and not in this process.
     """
 
-    dense: Callable
+    dense: Callable | None = None
     diag: Callable | None = None
     nugget: Callable | None = None
     slope: Callable | None = None
     frequencies: Callable | None = None
     lines: Callable | None = None
+    terms: Callable | None = None
+    node: Callable | None = None
     inputs: str = "raw"
     few: bool | Callable = False
     check: Callable | None = None
@@ -73,7 +81,7 @@ class TorchKernel:
     arrived: bool = False
 
 
-_TABLE: dict[type, TorchKernel] = {}
+_TABLE: dict[type, KernelRecord] = {}
 _changes = itertools.count()
 _version = next(_changes)
 
@@ -91,12 +99,12 @@ def version():
 
 
 def registered():
-    """The table, class -> TorchKernel (a copy)."""
+    """The table, class -> KernelRecord (a copy)."""
     return dict(_TABLE)
 
 
 def lookup(kernel):
-    """The TorchKernel of a kernel object, or None if NumPy must evaluate it.
+    """The KernelRecord of a kernel object, or None if NumPy must evaluate it.
 
     A subclass is the kernel of its nearest registered ancestor only if it inherits
     everything that defines the values: `Matern` subclasses `RBF` and is another
@@ -107,6 +115,9 @@ def lookup(kernel):
         entry = _TABLE.get(ancestor)
         if entry is None and "_torch_source" in vars(ancestor):  # see `travel`
             entry = from_outside(ancestor._torch_source, arrived=True)
+            register(ancestor, entry)
+        elif entry is None and hasattr(ancestor, "torch_record"):  # TorchKernel's
+            entry = ancestor.torch_record()
             register(ancestor, entry)
         if entry is not None:
             same = cls is ancestor or _inherits_values(kernel, ancestor)
@@ -125,10 +136,10 @@ def _inherits_values(kernel, ancestor):
 
 
 def from_outside(source, *, arrived=False):
-    """The TorchKernel of what `register_kernel` is given."""
+    """The KernelRecord of what `register_kernel` is given."""
     kernel_class, function, diag, stationary = source
     name = kernel_class.__name__
-    return TorchKernel(
+    return KernelRecord(
         over_batches(_checked(function, f"function of {name}", "(m, n)")),
         diag and over_batches(_checked(diag, f"diag of {name}", "(m,)")),
         inputs="centred" if stationary else "raw",

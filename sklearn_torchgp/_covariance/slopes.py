@@ -11,6 +11,27 @@ import torch
 from .._linalg.precision import double
 
 
+def by_autograd(dense):
+    """The `slope` of a record whose `dense` is written in torch operations.
+
+    It answers None where autograd finds no way from the value to the rows.
+    """
+
+    def slope(params, X, Z):
+        with torch.enable_grad():
+            X = X.detach().requires_grad_()
+            K = dense(params, X, Z)
+        if not K.requires_grad:
+            return None
+
+        def pull(G):
+            return torch.autograd.grad(K, X, G, retain_graph=True)[0]
+
+        return K.detach(), pull
+
+    return slope
+
+
 def diag_slope(tree, at, points, *, noise):
     """d k(x_i, x_i) / dx_i: (m, d); k is symmetric, so it is twice `slope` at z = x."""
     slopes = []

@@ -21,7 +21,7 @@ from sklearn.gaussian_process import kernels
 
 from .bessel import bessel, rough_weight
 from .leaf import nothing
-from .registry import TorchKernel, register
+from .registry import KernelRecord, register
 from .tails import stratified, tail_probabilities, upper_quantiles
 
 
@@ -223,7 +223,7 @@ def _check_isotropic(kernel, n_features):
 
 
 def radial(profile, scale="length_scale", **fields):
-    """The TorchKernel of a profile of r = |x - z| / scale."""
+    """The KernelRecord of a profile of r = |x - z| / scale."""
 
     def dense(params, apart):
         k, weight, changes = profile(params, apart)
@@ -240,7 +240,7 @@ def radial(profile, scale="length_scale", **fields):
         k, weight, _ = profile(params, apart)
         return k, lambda G: apart.slope(G * weight(), params[scale])
 
-    return TorchKernel(dense, unit_diag, slope=slope, inputs="pairs", **fields)
+    return KernelRecord(dense, unit_diag, slope=slope, inputs="pairs", **fields)
 
 
 register(

@@ -1,5 +1,7 @@
 """float64 for answers, also from devices that have none; float32 at its full speed."""
 
+import math
+
 import torch
 
 # Types of accelerators whose numbers are float32 at most.
@@ -33,7 +35,7 @@ def without_faint_(K):
     if K.dtype != torch.float32 or K.device.type != "cpu":
         return K
     least = FAINT * K.diagonal().min().item()
-    if least > 0:
+    if 0 < least < math.inf:
         for i in range(0, K.shape[0], 128):
             rows = K[i : i + 128, : i + 128]
             rows.copy_(torch.nn.functional.hardshrink(rows, least))

@@ -1,6 +1,8 @@
 """What our estimators share: arrays in, arrays out, theta found and kept."""
 
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,6 +13,8 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._covariance import Covariance, hyperparameters
+from .._covariance.acquaint import acquaint
+from .._covariance.weights import networks, set_weights, weights_of
 from .._data.arrays import (
     NUMPY,
     ArrayKind,
@@ -44,6 +48,10 @@ from .together import batch_of_starts
 
 # scikit-learn optimises its regressor's default kernel from version 1.9 on.
 DEFAULT_KERNEL_IS_FREE = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9)
+
+# In place of round-off where weights of a network are trained, too: once a step gains
+# less than 1e-5 of the objective thousands of them still gain less than a nat.
+EPS_OF_WEIGHTS = 1e-6
 
 
 def wants_fitted_value(theta, eval_gradient):
@@ -168,6 +176,10 @@ class GPEstimator(CallbackSupportMixin):
         scale = {f"length_scale_{k}": v for k, v in bounds.items()}
         return ConstantKernel(1.0, **amplitude) * RBF(1.0, **scale)
 
+    def _acquaint(self, kernel, X=None, y=None):
+        """Tell a kernel that asks for it of the names of the features, and the data."""
+        acquaint(kernel, names=getattr(self, "feature_names_in_", None), X=X, y=y)
+
     def _device_for(self, n_rows, *, fitted=False):
         return resolve_device(self.device, n_rows, dtype=self.dtype, fitted=fitted)
 
@@ -225,7 +237,18 @@ class GPEstimator(CallbackSupportMixin):
             return lambda theta, eval_gradient: self.log_marginal_likelihood(
                 theta, eval_gradient=eval_gradient, clone_kernel=False
             )
-        return Objective(model, start)
+        return Objective(replace(model, trains=True), start)
+
+    def _vector(self):
+        """What is optimised: theta, and the weights of the kernel's networks."""
+        weights = np.empty(0) if self._has_own_objective() else weights_of(self.kernel_)
+        return np.r_[hyperparameters.theta(self.kernel_), weights]
+
+    def _copy_of_kernel(self):
+        """A copy of kernel_ with all that it is: a clone has no trained weights."""
+        if networks(self.kernel_):
+            return deepcopy(self.kernel_)
+        return hyperparameters.copied(self.kernel_)
 
     def _stages(self):
         """What to maximise: in float32 or on few rows first, if so asked, then all."""
@@ -233,11 +256,11 @@ class GPEstimator(CallbackSupportMixin):
         if self._has_own_objective():
             return [(n, self._objective(None))]
         if self.dtype == "mixed":
-            stages.append(("float32", Objective(self._model(MIXED))))
+            stages.append(("float32", self._objective(self._model(MIXED))))
         if self.optimizer == "coarse-to-fine":
             model = self._model(OBJECTIVES[self.objective])
             for rows in growing_subsets(n):
-                stages.append((len(rows), Objective(model.rows(rows))))
+                stages.append((len(rows), self._objective(model.rows(rows))))
         return [*stages, (n, self._objective(self._training_model()))]
 
     def _model_of_rows(self, rows):
@@ -259,6 +282,7 @@ class GPEstimator(CallbackSupportMixin):
             or self.dtype == "mixed"
             or self.objective != "lml"
             or self._has_own_objective()
+            or networks(self.kernel_)
         ):
             return None
         return batch_of_starts(self._training_model(), self.X_train_.shape[0])
@@ -270,22 +294,41 @@ class GPEstimator(CallbackSupportMixin):
         it takes.
         """
         self.optimizer_results_ = []
-        if self.optimizer is None or not hyperparameters.n_dims(self.kernel_):
+        if self.optimizer is None:
+            return None
+        vector = self._vector()
+        p = hyperparameters.n_dims(self.kernel_)
+        weights = vector[p:]
+        if not len(vector):
             return None
         starts = starting_points(self.kernel_, self.n_restarts_optimizer, self._rng)
+        bounds = hyperparameters.bounds(self.kernel_)
+        if len(weights):
+            starts = [np.r_[start, weights] for start in starts]
+            free = np.tile([-np.inf, np.inf], (len(weights), 1))
+            bounds = np.vstack([bounds.reshape(-1, 2), free])
         if watch is not None:
             watch.announce(self, len(starts))
         self.optimizer_results_ = run_starts(
             make_stages,
             self._constrained_optimization,
             starts,
-            hyperparameters.bounds(self.kernel_),
+            bounds,
             n_jobs,
             together and together(),
             watch,
         )
         winner = best(self.optimizer_results_)
-        self.kernel_.theta = winner.theta
+        if len(weights):
+            set_weights(self.kernel_, winner.theta[p:])
+            for record in self.optimizer_results_:
+                record.theta_start, record.theta = (
+                    record.theta_start[:p],
+                    record.theta[:p],
+                )
+                record.path = [(vector[:p], value) for vector, value in record.path]
+        if p:
+            self.kernel_.theta = winner.theta
         warn_unless_converged(self.optimizer_results_)
         warn_at_bounds(self.kernel_)
         return np.float64(winner.value)
@@ -352,6 +395,8 @@ class GPEstimator(CallbackSupportMixin):
         if self.optimizer in OPTIMIZERS:
             exact = self.dtype == "float64"
             eps = torch.finfo(torch.float64 if exact else torch.float32).eps
+            if len(initial_theta) > self.kernel_.n_dims:
+                eps = EPS_OF_WEIGHTS
             return lbfgsb(obj_func, initial_theta, bounds, eps=eps)
         raise ValueError(
             f"Unknown optimizer {self.optimizer!r}. The 'optimizer' parameter must be "

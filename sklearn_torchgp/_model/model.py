@@ -1,7 +1,9 @@
 """A Model: a covariance, a likelihood and a method, bound to the training rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from .parameters import Parameters
 
@@ -16,11 +18,14 @@ class Model:
     likelihood : object
     method : Method
         See `_inference.contract`.
+    trains : bool, default=False
+        Whether weights of the kernel's networks are parameters, too.
     """
 
     covariance: Any
     likelihood: Any
     method: Any
+    trains: bool = False
 
     @property
     def n(self):
@@ -33,18 +38,34 @@ class Model:
         sizes = {"kernel": self.covariance.n_dims}
         if getattr(self.likelihood, "n_dims", 0):
             sizes["likelihood"] = self.likelihood.n_dims
+        if self.trains and self.covariance.n_weights:
+            sizes["weights"] = self.covariance.n_weights
         return Parameters(**sizes)
 
     def rows(self, index):
         """The model of some of the rows, in that order: `index` is an ndarray."""
         likelihood = self.likelihood.rows(index)
-        return Model(self.covariance.rows(index), likelihood, self.method)
+        covariance = self.covariance.rows(index)
+        return replace(self, covariance=covariance, likelihood=likelihood)
 
     def infer(self, theta=None, *, start=None, work=None):
         """The Inference at theta, a dict of blocks, None for the kernel's own."""
-        return self.method.infer(
+        weights = theta and theta.get("weights")
+        if weights is not None:  # to a covariance they are the rest of its theta
+            theta = {**theta, "kernel": np.r_[theta["kernel"], weights]}
+        found = self.method.infer(
             self.covariance, self.likelihood, theta, start=start, work=work
         )
+        if weights is None:
+            return found
+        gradient, stop = found.gradient, self.covariance.n_dims
+
+        def by_block():
+            parts = gradient()
+            kernel = parts["kernel"]
+            return {**parts, "kernel": kernel[:stop], "weights": kernel[stop:]}
+
+        return replace(found, gradient=by_block)
 
     def posterior(self, arrays):
         """The Posterior from the arrays that an earlier one kept."""

@@ -311,11 +311,17 @@ def _form(kernel):
     free = [(h.name, h.n_elements) for h in kernel.hyperparameters if not h.fixed]
     values = {name for name, _ in free}
     fixed = {
-        name: type(value) if isinstance(value, Kernel) else np.array(value).tolist()
+        name: _kind(value) if isinstance(value, Kernel) else np.array(value).tolist()
         for name, value in params.items()
         if name not in values and not name.endswith("_bounds")
     }
-    return type(kernel), fixed, free
+    return _kind(kernel), fixed, free
+
+
+def _kind(kernel):
+    """The class, and the units of hyperparameters that are no logarithms in theta."""
+    forms = kernel.forms().values() if hasattr(kernel, "forms") else ()
+    return type(kernel), [form.unit.tolist() for form in forms if form.linear]
 
 
 def same_form(kernel, other):

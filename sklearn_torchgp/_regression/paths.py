@@ -9,9 +9,10 @@ Gaussian process posteriors"); a trend's coefficients are estimated from the sam
 residual.
 """
 
+from copy import deepcopy
+
 import numpy as np
 import torch
-from sklearn.base import clone
 
 from .._covariance.features import PriorPaths, terms
 from .._data.arrays import as_numpy
@@ -27,7 +28,7 @@ class SamplePaths:
         self._estimator = object.__new__(type(estimator))
         vars(self._estimator).update(vars(estimator))
         vars(self._estimator).pop("_kept", None)
-        self._estimator.kernel_ = kernel = clone(estimator.kernel_)
+        self._estimator.kernel_ = kernel = deepcopy(estimator.kernel_)
         self._targets = self._estimator._targets()
         posterior = self._estimator._posterior()
         X = posterior.covariance.points.objects
@@ -38,7 +39,7 @@ class SamplePaths:
         for target in range(posterior.n_functions):
             prior = [
                 PriorPaths(term, n_features, n_paths, X.shape[1], rng)
-                for term in terms(kernel)
+                for term in terms(kernel, X.shape[1])
             ]
             shared = len(factors) == 1
             factor = factors[0 if shared else target]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from kernel_zoo import OWN, ZOO, Numpy, rows
+from kernel_zoo import EVERY_OF_OURS, OWN, ZOO, Numpy, rows
 from sklearn.gaussian_process.kernels import RBF, Matern, WhiteKernel
 from sklearn.gaussian_process.tests._mini_sequence_kernel import MiniSeqKernel
 
@@ -12,7 +12,7 @@ from sklearn_torchgp._covariance import Covariance
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn_torchgp.exceptions.KernelFallbackWarning"
 )
-EVERY = {**ZOO, **OWN}
+EVERY = {**ZOO, **OWN, **EVERY_OF_OURS}
 every = pytest.mark.parametrize("kernel", EVERY.values(), ids=EVERY)
 
 CPU = torch.device("cpu")

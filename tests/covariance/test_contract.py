@@ -5,7 +5,7 @@ object, derivatives of those values, whatever the block size.
 import numpy as np
 import pytest
 import torch
-from kernel_zoo import COMPOSITES, EXACT_LEAVES, OWN, ZOO, rows
+from kernel_zoo import COMPOSITES, EVERY_OF_OURS, EXACT_LEAVES, OWN, ZOO, rows
 from sklearn.gaussian_process.kernels import RBF
 
 from sklearn_torchgp._covariance import Covariance, at, few, registry
@@ -19,8 +19,14 @@ def path(request, monkeypatch):
         monkeypatch.setattr(few, "MOST", 0)
 
 
-EVERY = {**ZOO, **OWN}
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn_torchgp.exceptions.KernelFallbackWarning"
+)
+EVERY = {**ZOO, **OWN, **EVERY_OF_OURS}
+# Kernels of ours are compared with formulas in tests/kernels; here with themselves.
+KNOWN = {**ZOO, **EVERY_OF_OURS}
 zoo = pytest.mark.parametrize("kernel", ZOO.values(), ids=ZOO)
+known = pytest.mark.parametrize("kernel", KNOWN.values(), ids=KNOWN)
 
 
 def bind(kernel, X, dtype=torch.float64):
@@ -53,7 +59,7 @@ def test_no_built_in_kernel_takes_the_fallback(kernel):
     assert not any(isinstance(leaf, Fallback) for leaf in cov._leaves)
 
 
-@zoo
+@known
 def test_values_equal_scikit_learns(kernel):
     X, Z = rows(12), rows(7, seed=2)
     cov = bind(kernel, X)
@@ -70,7 +76,7 @@ def test_values_equal_scikit_learns(kernel):
         )
 
 
-@zoo
+@known
 def test_the_diagonal_is_exactly_diag(kernel):
     X = rows(12)
     cov = bind(kernel, X)
@@ -78,7 +84,7 @@ def test_the_diagonal_is_exactly_diag(kernel):
     np.testing.assert_array_equal(K.diagonal(), cov.diag(X))
 
 
-@zoo
+@known
 def test_pullback_is_the_derivative(kernel):
     X = rows(9)
     cov = bind(kernel, X)
@@ -112,7 +118,7 @@ def test_pullback_equals_scikit_learns_gradient(kernel):
     )
 
 
-@zoo
+@known
 @pytest.mark.parametrize("kept", [10, 200], ids=["evaluated again", "kept"])
 def test_blocks_of_rows_change_nothing(kernel, kept, monkeypatch):
     X, G = rows(150), torch.from_numpy(symmetric_weights(150))
@@ -128,7 +134,7 @@ def test_blocks_of_rows_change_nothing(kernel, kept, monkeypatch):
     np.testing.assert_allclose(blocked_pullback(G), pullback(G), rtol=1e-9, atol=1e-8)
 
 
-@zoo
+@known
 def test_the_caller_keeps_its_weights(kernel):
     G = torch.from_numpy(symmetric_weights(6))
     before = G.clone()
@@ -185,7 +191,6 @@ def test_length_scales_far_below_the_spread_keep_their_gradient():
 
 
 @pytest.mark.parametrize("kernel", EVERY.values(), ids=EVERY)
-@pytest.mark.filterwarnings("ignore::sklearn_torchgp.exceptions.KernelFallbackWarning")
 def test_slopes_are_differences(kernel):
     cov = bind(kernel, rows(7))
     X, G = rows(4, seed=2), torch.from_numpy(np.random.RandomState(1).randn(4, 7))
@@ -201,7 +206,7 @@ def test_slopes_are_differences(kernel):
         np.testing.assert_allclose(of_diag[:, k], change, rtol=1e-6, atol=1e-7)
 
 
-@zoo
+@known
 def test_slopes_at_training_rows_are_finite(kernel):
     cov = bind(kernel, rows(5))
     G = torch.ones(5, 5, dtype=torch.float64)
