@@ -39,7 +39,7 @@ class CovarianceAt:
     """
 
     def __init__(self, tree, leaves, points, theta):
-        self.tree, self.points = tree, points
+        self.tree, self.leaves, self.points = tree, leaves, points
         self.params = [leaf.parameters(theta, points) for leaf in leaves]
 
     def cross(self, A=None, B=None):
@@ -107,6 +107,29 @@ class CovarianceAt:
             pull_noise(G, scale, grads)
 
         return out, self._pullback(pull_all)
+
+    def coordinates(self, A=None):
+        """Rows in length scales, for each part of the kernel that falls with distance.
+
+        Returns
+        -------
+        list of ndarray (m, d)
+        """
+        A, found = self._rows(A), []
+        for leaf in self.leaves:
+            entry = getattr(leaf, "entry", None)
+            if entry is not None and entry.falls_with:
+                scale = torch.as_tensor(self.params[leaf.index][entry.falls_with])
+                X = np.asarray(A.objects, dtype=np.float64) - A.centre
+                found.append(X / scale.cpu().double().numpy())
+        return found
+
+    @property
+    def falls_with_distance(self):
+        """Whether |k| falls with one distance, that of `coordinates`, and no more."""
+        entries = [getattr(leaf, "entry", None) for leaf in self.leaves]
+        varying = [one for one in entries if one is None or one.inputs != "none"]
+        return len(varying) == 1 and bool(varying[0] and varying[0].falls_with)
 
     def slope(self, Z):
         """k(z_i, x_j) (m, n), and its change with z_i as a function ``pull(G)``."""

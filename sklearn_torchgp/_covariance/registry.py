@@ -42,6 +42,9 @@ class TorchKernel:
         for functions of x - z; the differences of all pairs (see `distance`), in one
         argument, and `diag` none; nothing, for values that do not depend on what the
         rows are: these may be any objects.
+    falls_with : str, default=None
+        The hyperparameter l of a kernel that falls with |x - z| / l and depends on
+        nothing else: near rows tell most of each other.
     few : bool or callable (kernel) -> bool
         Whether the functions take NumPy arrays, too, and are fast on few of them.
     check : callable (kernel, n_features) -> None, default=None
@@ -63,6 +66,7 @@ class TorchKernel:
     frequencies: Callable | None = None
     lines: Callable | None = None
     inputs: str = "raw"
+    falls_with: str | None = None
     few: bool | Callable = False
     check: Callable | None = None
     accepts: Callable | None = None
