@@ -184,11 +184,11 @@ class GPEstimator:
             return None
         return batch_of_starts(self._training_model(), self.X_train_.shape[0])
 
-    def _optimise(self, make_stages, n_jobs=None, together=None):
+    def _optimise(self, make_stages, n_jobs=None, together=None, n_common=None):
         """Optimise kernel_.theta; returns the value reached, None if nothing was done.
 
-        Stages and jobs are as `run_starts` takes them; ``together()`` says what it
-        takes.
+        Stages, common ones and jobs are as `run_starts` takes them; ``together()`` says
+        what it takes.
         """
         self.optimizer_results_ = []
         if self.optimizer is None or not self.kernel_.n_dims:
@@ -201,6 +201,7 @@ class GPEstimator:
             self.kernel_.bounds,
             n_jobs,
             together and together(),
+            n_common,
         )
         winner = best(self.optimizer_results_)
         self.kernel_.theta = winner.theta

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.optimize
@@ -17,6 +18,23 @@ from .together import run_together
 FEWEST_COARSE = 300
 
 OPTIMIZERS = ("fmin_l_bfgs_b", "coarse-to-fine")
+
+
+class Stage(NamedTuple):
+    """A part of the way to an optimum.
+
+    Attributes
+    ----------
+    n_rows : int or str
+        On how many rows, or terms, it is; for the record.
+    objective : callable (theta, eval_gradient) -> value [, gradient]
+    max_iterations : int, default=None
+        Of scikit-learn's optimiser; others have rules of their own.
+    """
+
+    n_rows: Any
+    objective: Any
+    max_iterations: int | None = None
 
 
 class Optimum(tuple):
@@ -41,8 +59,10 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
     """Minimise obj_func(theta) -> (value, gradient) within bounds by L-BFGS-B.
 
     `eps` is the relative round-off of the objective: below 10 eps no decrease can be
-    told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds).
+    told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). An
+    `obj_func` may have a limit of its own, `max_iterations`.
     """
+    most = getattr(obj_func, "max_iterations", None)
     with one_blas_thread():
         result = scipy.optimize.minimize(
             _Retreating(obj_func),
@@ -50,7 +70,10 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
             method="L-BFGS-B",
             jac=True,
             bounds=bounds,
-            options={"ftol": max(2.220446049250313e-09, 10 * eps)},
+            options={
+                "ftol": max(2.220446049250313e-09, 10 * eps),
+                "maxiter": most or 15000,
+            },
         )
     ended = bool(result.success) or _is_flat(result, bounds, eps)
     return Optimum(
@@ -100,15 +123,16 @@ def _is_flat(result, bounds, eps):
     return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
 
 
-def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None):
+def run_starts(
+    make_stages, minimise, starts, bounds, n_jobs=None, together=None, n_common=None
+):
     """Run `minimise` from every start, stage after stage.
 
     Parameters
     ----------
-    make_stages : callable () -> list of (n_rows, objective)
+    make_stages : callable () -> list of Stage, or of tuples like it
         What is maximised, on few rows first and on all of them last; with buffers of
-        its own at every call, so that starts may run side by side. An objective is
-        ``(theta, eval_gradient)`` -> value [, gradient].
+        its own at every call, so that starts may run side by side.
     minimise : callable ``(obj_func, theta, bounds)`` -> (theta, value)
     starts : list of ndarray (n_dims,)
     n_jobs : int, default=None
@@ -116,6 +140,8 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None
     together : (n_rows, callable), default=None
         Instead of `make_stages`, thetas -> list of (value, gradient): all starts run
         side by side and are evaluated as one batch.
+    n_common : int, default=None
+        Stages that every start runs; only the best goes on. None: all of them.
 
     Returns
     -------
@@ -135,39 +161,61 @@ def run_starts(make_stages, minimise, starts, bounds, n_jobs=None, together=None
         return run_together(evaluate, run, starts)
     if len(starts) == 1:
         return [_run_start(make_stages, minimise, starts[0], bounds)]
-    return Parallel(n_jobs=n_jobs)(
-        delayed(_run_start)(make_stages, minimise, start, bounds) for start in starts
+    records = Parallel(n_jobs=n_jobs)(
+        delayed(_run_start)(make_stages, minimise, start, bounds, n_common)
+        for start in starts
     )
+    if n_common is not None:
+        _climb(best(records), make_stages(), slice(n_common, None), minimise, bounds)
+    return records
 
 
-def _run_start(make_stages, minimise, start, bounds):
+def _run_start(make_stages, minimise, start, bounds, n_common=None):
+    record = Bunch(
+        theta_start=np.array(start, dtype=float),
+        theta=start,
+        value=-np.inf,
+        n_iterations=None,
+        n_evaluations=0,
+        n_coarse_evaluations={},
+        converged=None,
+        message="",
+        n_failed_evaluations=0,
+        seconds=0.0,
+    )
+    _climb(record, make_stages(), slice(0, n_common), minimise, bounds)
+    return record
+
+
+def _climb(record, stages, which, minimise, bounds):
+    """Take some of the stages from where the record stands, and enter that there."""
     began = time.perf_counter()
-    theta, evaluations, failed = start, {}, 0
-    for n_rows, objective in make_stages():
-        negative = _Negative(objective)
+    evaluations, theta = record.n_coarse_evaluations, record.theta
+    for stage in (Stage(*one) for one in stages[which]):
+        negative = _Negative(stage.objective, stage.max_iterations)
         optimum = minimise(negative, theta, bounds)
         theta, value = optimum
-        evaluations[n_rows] = negative.calls
-        failed += negative.failures
-    return Bunch(
-        theta_start=np.array(start, dtype=float),
-        theta=np.array(theta, dtype=float),
-        value=-float(value),
-        n_iterations=getattr(optimum, "n_iterations", None),
-        n_evaluations=evaluations.pop(n_rows),
-        n_coarse_evaluations=evaluations,
-        converged=getattr(optimum, "converged", None),
-        message=getattr(optimum, "message", ""),
-        n_failed_evaluations=failed,
-        seconds=time.perf_counter() - began,
-    )
+        n_before = evaluations.get(stage.n_rows, 0)
+        evaluations[stage.n_rows] = n_before + negative.calls
+        record.n_failed_evaluations += negative.failures
+        record.n_iterations = getattr(optimum, "n_iterations", None)
+        # A stage that ends because it was to be short leaves the verdict as it was.
+        cut = stage.max_iterations is not None and (
+            record.n_iterations == stage.max_iterations
+        )
+        if record.converged is None or not cut:
+            record.converged = getattr(optimum, "converged", None)
+            record.message = getattr(optimum, "message", "")
+    record.theta, record.value = np.array(theta, dtype=float), -float(value)
+    record.n_evaluations += evaluations.pop(stages[-1][0], 0)
+    record.seconds += time.perf_counter() - began
 
 
 class _Negative:
     """theta, eval_gradient=True -> -value [, -gradient]; counts calls and failures."""
 
-    def __init__(self, objective):
-        self.objective = objective
+    def __init__(self, objective, max_iterations=None):
+        self.objective, self.max_iterations = objective, max_iterations
         self.calls = self.failures = 0
 
     def __call__(self, theta, eval_gradient=True):

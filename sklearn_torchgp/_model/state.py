@@ -13,6 +13,9 @@ from sklearn.exceptions import NotFittedError
 
 from .._data.arrays import as_numpy, own_or_copy, resolve_dtype
 
+# Attributes that name rows: they stay whole numbers.
+ROW_NUMBERS = {"order_", "neighbors_"}
+
 
 class FittedArrays(Mapping):
     """Attributes of an estimator as tensors of its working dtype on a device, lazily.
@@ -35,12 +38,12 @@ class FittedArrays(Mapping):
                 "estimator and fit the clone."
             )
         if self._device.type == "cpu":
-            return self._tensor(source)
+            return self._tensor(name, source)
         copies = vars(self._estimator).setdefault("_device_copies", {})
         kept_source, kept = copies.get(name, (None, None))
         here = kept is not None and kept.device == self._device
         if not (here and kept_source is source and kept.dtype == self._dtype):
-            kept = self._tensor(source)
+            kept = self._tensor(name, source)
             copies[name] = (source, kept)
         return kept
 
@@ -55,10 +58,12 @@ class FittedArrays(Mapping):
     def __len__(self):
         return len(vars(self._estimator))
 
-    def _tensor(self, source):
+    def _tensor(self, name, source):
         if isinstance(source, np.ndarray):
             source = own_or_copy(source)
-        return torch.as_tensor(source).to(device=self._device, dtype=self._dtype)
+        tensor = torch.as_tensor(source)
+        dtype = tensor.dtype if name in ROW_NUMBERS else self._dtype
+        return tensor.to(device=self._device, dtype=dtype)
 
 
 def store(estimator, arrays, kind):

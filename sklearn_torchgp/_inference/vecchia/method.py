@@ -48,9 +48,9 @@ class Vecchia:
         """As the contract says; `start` are the `Blocks` of an earlier evaluation."""
         if self.leaving_out and likelihood.basis is not None:
             raise ValueError(
-                "method='vecchia' has no density of left-out rows under mean='constant' "
-                "or 'linear', whose coefficients all rows share. Use objective='lml' or "
-                "a regressor as 'mean', or method='exact'; loo_predict has no such limit."
+                "method='vecchia' has no density of left-out rows under "
+                "mean='constant' or 'linear', whose coefficients all rows share. Use "
+                "objective='lml', a regressor as 'mean', or method='exact'."
             )
         theta = theta and theta["kernel"]
         at = covariance.at(theta)
@@ -218,9 +218,11 @@ def _kept(blocks, sums, added):
     """What a posterior keeps, as named tensors."""
     return {
         **_order(blocks),
-        "_sums": torch.stack([one.S for one in sums]),
-        "_log_det": torch.tensor([one.log_det for one in sums], dtype=torch.float64),
-        "_added": torch.tensor([added], dtype=torch.float64),
+        "_vecchia_sums": torch.stack([one.S for one in sums]),
+        "_vecchia_log_det": torch.tensor(
+            [one.log_det for one in sums], dtype=torch.float64
+        ),
+        "_vecchia_added": torch.tensor([added], dtype=torch.float64),
     }
 
 

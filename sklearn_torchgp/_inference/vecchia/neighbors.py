@@ -152,7 +152,7 @@ def _inverse_root(variance):
 
 
 def _earlier(X, positions, k):
-    """Positions (m, k) of the nearest among the rows before each of some of X (n, d)."""
+    """Positions (m, k) of the nearest rows before each of some of X (n, d)."""
     found = np.empty((len(positions), k), dtype=np.int32)
     start = max(k, 1)
     while start < len(X):

@@ -53,12 +53,15 @@ class VecchiaPosterior(Posterior):
     @cached_property
     def added(self):
         """What the diagonal of K got where it had no factor without it."""
-        return self.arrays["_added"].item()
+        return self.arrays["_vecchia_added"].item()
 
     @cached_property
     def sums(self):
         """The Sums of each factor."""
-        S, logs = (double(self.arrays[name]).cpu() for name in ("_sums", "_log_det"))
+        S, logs = (
+            double(self.arrays[name]).cpu()
+            for name in ("_vecchia_sums", "_vecchia_log_det")
+        )
         return [Sums(one, log.item()) for one, log in zip(S, logs, strict=True)]
 
     @cached_property
@@ -188,8 +191,8 @@ class VecchiaPosterior(Posterior):
         """A posterior for each factor, of the targets that share it."""
         parts = []
         for i, one in enumerate(self.likelihood.factors()):
-            arrays = dict(self._arrays, _sums=self.arrays["_sums"][[i]])
-            arrays["_log_det"] = self.arrays["_log_det"][[i]]
+            arrays = dict(self._arrays, _vecchia_sums=self.arrays["_vecchia_sums"][[i]])
+            arrays["_vecchia_log_det"] = self.arrays["_vecchia_log_det"][[i]]
             parts.append(VecchiaPosterior(self.method, self.covariance, one, arrays))
         return parts
 
@@ -200,12 +203,18 @@ class VecchiaPosterior(Posterior):
             observed = self.method.helped(likelihood, self.added)
             blocks = self.method.start(self.arrays)
             sums, _ = terms(self.at, observed, blocks, columns_of(observed))
-            arrays["_sums"] = sums.S[None]
+            arrays["_vecchia_sums"] = sums.S[None]
         return VecchiaPosterior(self.method, self.covariance, likelihood, arrays)
 
     @property
     def _arrays(self):
-        names = "order_", "neighbors_", "_sums", "_log_det", "_added"
+        names = (
+            "order_",
+            "neighbors_",
+            "_vecchia_sums",
+            "_vecchia_log_det",
+            "_vecchia_added",
+        )
         return {name: self.arrays[name] for name in names}
 
     @property
@@ -250,9 +259,9 @@ def _warn_of(added):
     """Tell that some blocks had no factor with the noise on their diagonals."""
     if added:
         warnings.warn(
-            "The covariance of the nearest rows of some rows was not positive definite: "
-            f"up to {added:.3g} was added to the diagonals. Raise 'alpha' or add a "
-            "WhiteKernel; nearly equal rows are the usual cause.",
+            "The covariance of the nearest rows of some rows was not positive "
+            f"definite: up to {added:.3g} was added to the diagonals. Raise 'alpha' or "
+            "add a WhiteKernel; nearly equal rows are the usual cause.",
             JitterWarning,
             stacklevel=4,
         )
