@@ -191,23 +191,25 @@ def _climb(record, stages, which, minimise, bounds):
     """Take some of the stages from where the record stands, and enter that there."""
     began = time.perf_counter()
     evaluations, theta = record.n_coarse_evaluations, record.theta
-    for stage in (Stage(*one) for one in stages[which]):
+    stages = [Stage(*one) for one in stages]
+    for stage in stages[which]:
         negative = _Negative(stage.objective, stage.max_iterations)
         optimum = minimise(negative, theta, bounds)
         theta, value = optimum
         n_before = evaluations.get(stage.n_rows, 0)
         evaluations[stage.n_rows] = n_before + negative.calls
         record.n_failed_evaluations += negative.failures
-        record.n_iterations = getattr(optimum, "n_iterations", None)
-        # A stage that ends because it was to be short leaves the verdict as it was.
-        cut = stage.max_iterations is not None and (
-            record.n_iterations == stage.max_iterations
-        )
-        if record.converged is None or not cut:
+        steps = getattr(optimum, "n_iterations", None)
+        record.n_iterations = steps
+        limit, last = stage.max_iterations, stage is stages[-1]
+        if limit is None or steps != limit:
             record.converged = getattr(optimum, "converged", None)
             record.message = getattr(optimum, "message", "")
+        elif not last:  # the last one, meant to be short, leaves the verdict as it was
+            record.converged = None
+            record.message = f"as planned, {steps} iterations on {stage.n_rows} rows"
     record.theta, record.value = np.array(theta, dtype=float), -float(value)
-    record.n_evaluations += evaluations.pop(stages[-1][0], 0)
+    record.n_evaluations += evaluations.pop(stages[-1].n_rows, 0)
     record.seconds += time.perf_counter() - began
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import NotFittedError
 
-from .._data.arrays import as_numpy, own_or_copy, resolve_dtype
+from .._data.arrays import own_or_copy, resolve_dtype
 
 # Attributes that name rows: they stay whole numbers.
 ROW_NUMBERS = {"order_", "neighbors_"}
@@ -67,13 +67,9 @@ class FittedArrays(Mapping):
 
 
 def store(estimator, arrays, kind):
-    """Set what a posterior keeps as attributes, in the caller's kind of array.
-
-    Names with a leading underscore are of no concern to users: NumPy, whatever `kind`.
-    """
+    """Set what a posterior keeps as attributes, in the caller's kind of array."""
     for name, value in arrays.items():
-        private = name.startswith("_")
-        setattr(estimator, name, as_numpy(value) if private else kind(value))
+        setattr(estimator, name, kind(value))
 
 
 def without_device_copies(state):

@@ -67,7 +67,7 @@ class Vecchia:
 
     def _infer(self, covariance, at, likelihood, blocks, wants_gradient, step):
         """`infer` with the fraction `step` of mean(diag K) added to the noise."""
-        scale = at.diag()[0].mean().item()
+        scale = (at.diag()[0] + at.nugget()[0]).mean().item()
         added = step * scale
         observed = self.helped(likelihood, added)
         found = [

@@ -18,6 +18,9 @@ from ..._linalg.memory import row_blocks
 # Growth of the prefix that one tree holds: an earlier row is then among few candidates.
 GROWTH = 1.3
 
+# Candidates of each part of a kernel with several, for each row taken.
+CANDIDATES = 3
+
 # Rows whose candidates are held at a time.
 QUERIES = 4096
 
@@ -49,12 +52,20 @@ class Search:
         ndarray of int32 (m, k)
             Training rows.
         """
-        if not self.coordinates:
-            found = self._of_all(order[positions], k, order, positions)
+        if self.at.falls_with_distance:
+            found = _earlier(self.coordinates[0][order], positions, k)
             return order[found].astype(np.int32)
-        proposed = [_earlier(X[order], positions, k) for X in self.coordinates]
-        proposed = [order[one].astype(np.int32) for one in proposed]
-        return self._best(self.points, order[positions], proposed, k)
+        # Of the first rows all that are before them are candidates.
+        many = self._n_proposed(k) if self.coordinates else len(order)
+        few = np.searchsorted(positions, many)
+        first, rest = positions[:few], positions[few:]
+        found = self._of_all(order[first], k, order[:many], first)
+        found = order[found].astype(np.int32)
+        if not len(rest):
+            return found
+        proposed = [order[_earlier(X[order], rest, many)] for X in self.coordinates]
+        more = self._best(self.points, order[rest], proposed, k)
+        return np.concatenate([found, more])
 
     def others(self, rows, k):
         """The k training rows that tell most of each of some of them, itself left out.
@@ -65,14 +76,14 @@ class Search:
         """
         if not self.coordinates:
             return self._of_all(rows, k, forbidden=rows).astype(np.int32)
-        proposed = []
+        proposed, many = [], min(self._n_proposed(k), self.points.n - 1)
         for X, tree in zip(self.coordinates, self._trees, strict=True):
-            found = np.empty((len(rows), k), dtype=np.int32)
+            found = np.empty((len(rows), many), dtype=np.int32)
             for chunk in _chunks(len(rows)):
-                near = _query(tree, X[rows[chunk]], k + 1)
+                near = _query(tree, X[rows[chunk]], many + 1)
                 own = near == rows[chunk, None]
                 own[~own.any(axis=1), -1] = True  # behind more copies than were asked
-                found[chunk] = near[~own].reshape(-1, k)
+                found[chunk] = near[~own].reshape(len(near), many)
             proposed.append(found)
         return self._best(self.points, rows, proposed, k)
 
@@ -92,11 +103,11 @@ class Search:
             return np.broadcast_to(np.arange(k, dtype=np.int32), (Z.n, k))
         if not self.coordinates:
             return self._of_all(rows, k, points=Z).astype(np.int32)
-        proposed = []
+        proposed, many = [], min(self._n_proposed(k), self.points.n)
         for X, tree in zip(self.at.coordinates(Z), self._trees, strict=True):
-            found = np.empty((Z.n, k), dtype=np.int32)
+            found = np.empty((Z.n, many), dtype=np.int32)
             for chunk in _chunks(Z.n):
-                found[chunk] = _query(tree, X[chunk], k)
+                found[chunk] = _query(tree, X[chunk], many)
             proposed.append(found)
         return self._best(Z, rows, proposed, k)
 
@@ -108,6 +119,10 @@ class Search:
     def _scale(self):
         """1 / sqrt(k(x, x)) of the training rows: tensor (n,)."""
         return _inverse_root(self.at.diag()[0])
+
+    def _n_proposed(self, k):
+        """How many rows each part of the kernel proposes where k are taken."""
+        return k if self.at.falls_with_distance else CANDIDATES * k
 
     def _best(self, points, rows, proposed, k):
         """Of the rows proposed (lists of (m, k)) those that tell most: (m, k)."""

@@ -191,8 +191,10 @@ class VecchiaPosterior(Posterior):
         """A posterior for each factor, of the targets that share it."""
         parts = []
         for i, one in enumerate(self.likelihood.factors()):
-            arrays = dict(self._arrays, _vecchia_sums=self.arrays["_vecchia_sums"][[i]])
-            arrays["_vecchia_log_det"] = self.arrays["_vecchia_log_det"][[i]]
+            arrays = dict(
+                self._arrays, _vecchia_sums=self.arrays["_vecchia_sums"][i : i + 1]
+            )
+            arrays["_vecchia_log_det"] = self.arrays["_vecchia_log_det"][i : i + 1]
             parts.append(VecchiaPosterior(self.method, self.covariance, one, arrays))
         return parts
 

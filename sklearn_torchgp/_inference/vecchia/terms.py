@@ -228,8 +228,7 @@ def _derivative(L, Z, weights, t, spread, copies):
     u = (a * z).sum(-1) + u[:, None] * w
     if copies is not None:
         u = u * copies[:, None]
-    G = (0.5 * u)[:, :, None] * w[:, None]
-    return G + G.mT
+    return torch.stack([u, w], dim=-1) @ torch.stack([0.5 * w, 0.5 * u], dim=1)
 
 
 def _dense_derivative(L, Z, weights, t):
