@@ -4,12 +4,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from ..._linalg.memory import row_blocks
+from ..._linalg.memory import row_blocks, size_on
+
+# Bytes of the matrices of one batch. CPU: a dozen temporaries of this size come from
+# the allocator's pool, larger ones are fresh pages each time (value and gradient, 5000
+# terms, 32 neighbours: 0.20 s with 512 KiB, 0.26 with 256, 0.31 with 1 MiB or more).
+# Accelerators: not measured.
+BATCH_BYTES = {"cpu": 2**19, "accelerator": 256 * 2**20}
 
 
 def batches(n_blocks, k, points):
-    """Slices of blocks whose matrices (k, k) stay within the memory budget."""
-    return row_blocks(n_blocks, k * k * points.itemsize, points.device, at_least=1)
+    """Slices of blocks of k rows each."""
+    size = k * k * points.itemsize
+    most = max(1, size_on(points.device, BATCH_BYTES) // size)
+    return row_blocks(n_blocks, size, points.device, at_least=1, at_most=most)
 
 
 def sweep(function, slices, at):
