@@ -17,7 +17,7 @@ from ._classification.weights import TIE_BREAK, check_no_white, class_factors
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_device
 from ._data.rows import check_weights
 from ._model.base import GPEstimator
-from ._model.methods import check_method
+from ._model.methods import METHODS_OF_CLASSIFIERS, check_method
 
 _CHOICES = {
     "multi_class": ("one_vs_rest", "one_vs_one", "softmax"),
@@ -217,7 +217,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
 
     def _check_params(self):
         super()._check_params()
-        check_method(self.method)
+        check_method(self.method, METHODS_OF_CLASSIFIERS)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:

@@ -22,9 +22,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import PowerTransformer
 from sklearn.utils.estimator_checks import check_estimator
 
-from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
+from sklearn_torchgp._inference.vecchia.factor import factor_with_help
 from sklearn_torchgp._linalg import memory
-from sklearn_torchgp.exceptions import NotPositiveDefiniteError
+from sklearn_torchgp.exceptions import JitterWarning, NotPositiveDefiniteError
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn_torchgp.exceptions.KernelFallbackWarning"
@@ -306,12 +307,10 @@ def test_close_rows_are_told_together():
     X, y = surface(400)
     new = surface(60, seed=2)[0]
     new[1::2] = new[::2] + 0.01
-    truth = surface(460, seed=1)
     kernel = 1.0 * RBF([0.7, 1.5]) + WhiteKernel(0.01)
     exact = vecchia(kernel, n_neighbors_predict=32).set_params(method="exact")
     near = vecchia(kernel, n_neighbors_predict=32)
     draw = exact.fit(X, y).sample_y(new, random_state=1)[:, 0]
-    assert len(truth) == 2
     joint = [
         log_normal(draw, *m.fit(X, y).predict(new, return_cov=True))
         for m in (exact, near)
@@ -569,7 +568,6 @@ def test_new_rows_join_the_end_of_the_order_and_old_terms_stay():
     wanted = by_numpy(model, kernel, X, y, 0.1)
     assert model.log_marginal_likelihood_value_ == pytest.approx(wanted, rel=1e-9)
     model.kernel_.theta = model.kernel_.theta + 0.1
-    model.partial_fit(X[:0], y[:0]) if False else None
     changed = model.log_marginal_likelihood(model.kernel_.theta)
     assert changed == pytest.approx(by_numpy(model, model.kernel_, X, y, 0.1))
 
@@ -586,6 +584,49 @@ def test_partial_fit_of_rows_that_repeat():
     assert approximate.log_marginal_likelihood_value_ == pytest.approx(
         exact.log_marginal_likelihood_value_, rel=1e-9
     )
+
+
+# --- nearly singular ----------------------------------------------------------------
+
+SMOOTH = RBF(30.0)
+
+
+def test_a_fit_that_needs_help_says_so():
+    X, y = surface(80)
+    model = vecchia(SMOOTH, alpha=1e-18, n_neighbors=40)
+    with pytest.warns(JitterWarning, match="was added to its diagonal"):
+        model.fit(X, y)
+    assert model.jitter_ > 0
+    assert np.isfinite(model.predict(X, return_cov=True)[1]).all()
+    again = pickle.loads(pickle.dumps(model))
+    assert_allclose(again.predict(X), model.predict(X))
+    with pytest.raises(NotPositiveDefiniteError, match="alpha"):
+        vecchia(SMOOTH, alpha=0.0, n_neighbors=40).fit(X, y)
+
+
+def test_a_prediction_that_needs_help_says_so():
+    X, y = surface(80)
+    model = vecchia(SMOOTH, alpha=1e-18, n_neighbors=1, n_neighbors_predict=70)
+    model.fit(X, y)
+    assert model.jitter_ == 0.0
+    with pytest.warns(JitterWarning, match="nearest rows of some rows"):
+        mean, std = model.predict(X[:9] + 0.01, return_std=True)
+    assert np.isfinite(mean).all()
+    assert np.isfinite(std).all()
+    with pytest.warns(JitterWarning, match="nearest rows of some rows"):
+        left_out = model.loo_predict()
+    assert np.isfinite(left_out).all()
+
+
+def test_only_the_blocks_without_a_factor_are_helped():
+    good, bad = torch.eye(3, dtype=torch.float64), torch.ones(3, 3).double()
+    L, added = factor_with_help(torch.stack([good, bad]), (1e-16, 1e-8, 1e-3))
+    assert torch.equal(L[0], good)
+    assert_allclose(L[1] @ L[1].mT, bad + 1e-8 * good, atol=1e-15)
+    assert added == pytest.approx(1e-8)
+    for lost in (-good, good * np.nan, good * np.inf):
+        with pytest.raises(NotPositiveDefiniteError):
+            factor_with_help(torch.stack([good, lost]), (1e-8,))
 
 
 # --- the estimator ------------------------------------------------------------------
@@ -629,6 +670,12 @@ def test_rows_that_are_no_table():
     auto = model.set_params(method="auto").fit(["A", "AB", "B"], [1.0, 2.0, 3.0])
     assert auto.method_ == "exact"
     assert "no table of numbers" in auto.method_reason_
+
+
+@pytest.mark.parametrize("method", ["vecchia", "auto"])
+def test_classifiers_have_no_such_method(method):
+    with pytest.raises(ValueError, match=rf"'method'.*\['exact'\].*'{method}'"):
+        TorchGPClassifier(method=method).fit(X, Y > 0)
 
 
 def test_memory_that_is_not_there_names_the_cure():

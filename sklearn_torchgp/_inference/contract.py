@@ -26,8 +26,10 @@ class Method(Protocol):
 
     A method may have further abilities, which estimators ask for by name:
     ``extend(posterior, covariance, likelihood)`` -> Inference is the posterior with
-    more rows at the same theta; ``infer_all(covariance, likelihood, thetas)`` is the
-    list of pairs (value, gradient) of several thetas, evaluated as one batch.
+    more rows at the same theta; ``start(arrays)`` is the `start` that a posterior's
+    `arrays` stand for, where the value at another theta depends on it;
+    ``infer_all(covariance, likelihood, thetas)`` is the list of pairs (value, gradient)
+    of several thetas, evaluated as one batch.
     """
 
     def infer(self, covariance, likelihood, theta=None, *, start=None, work=None):

@@ -19,6 +19,7 @@ from .optimize import OPTIMIZERS
 
 # How the covariance is treated: values of the parameter `method`.
 METHODS = ("exact", "vecchia", "auto")
+METHODS_OF_CLASSIFIERS = ("exact",)
 
 # Rows up to which "auto" is exact.
 EXACT_ROWS = 5000
@@ -32,11 +33,11 @@ ON_TERMS_DRAWN = (5, 10, 60)
 ON_ALL_TERMS = 5
 
 
-def check_method(method):
-    """Raise ValueError unless `method` is one of METHODS."""
-    if method not in METHODS:
+def check_method(method, allowed=METHODS):
+    """Raise ValueError unless `method` is one of those allowed."""
+    if method not in allowed:
         raise ValueError(
-            f"The 'method' parameter must be one of {list(METHODS)}. Got {method!r} "
+            f"The 'method' parameter must be one of {list(allowed)}. Got {method!r} "
             "instead."
         )
 
