@@ -1,11 +1,12 @@
 """How well, and how fast, does method="vecchia" learn from many rows?
 
-Parts, by ``--parts``: `accuracy` (held-out error, density, coverage and CPU seconds on
-data sets of 14,000 to 106,000 rows), `gpboost` (beside its Vecchia approximation, one
-thread each, where it is installed: ``--gpboost PYTHON`` names an interpreter that has
-it), `rows` (200,000 rows beside 20,000), `memory` (the peak of a fit to 200,000 rows),
-`crossover` (rows from which it is faster than exact inference: where "auto" changes)
-and `full` (air quality, 305,734 training rows; only where asked for, with ``--full``).
+Parts, by ``--parts``: `costs` (CPU microseconds a row of each step), `accuracy`
+(held-out error, density, coverage and CPU seconds on data sets of 14,000 to 106,000
+rows), `gpboost` (beside its Vecchia approximation, one thread each, where it is
+installed: ``--gpboost PYTHON`` names an interpreter that has it), `rows` (200,000 rows
+beside 20,000), `memory` (the peak of a fit to 200,000 rows), `crossover` (rows from
+which it is faster than exact inference: where "auto" changes) and `full` (air quality,
+305,734 training rows; only where asked for, with ``--full``).
 
 ``--data`` names the folder with the data sets; what is not there is left out. A file
 named by ``--out`` keeps its rows of other cases. Features and targets are standardised
@@ -46,7 +47,7 @@ SETS = [name for name in ASKED if name != "airquality"]
 # Training rows that the comparison takes, at random; None: all.
 COMPARED = {"bike": None, "kin40k": 4000, "protein": 4000, "satellite": 20_000}
 SMOOTHNESS = {"satellite": 0.5}
-PARTS = ("accuracy", "gpboost", "rows", "memory", "crossover")
+PARTS = ("costs", "accuracy", "gpboost", "rows", "memory", "crossover")
 
 GPBOOST = """
 import json, sys, time
@@ -135,6 +136,33 @@ def row(case, contender, quality, **more):
     found = {"case": case, "contender": contender, "quality": quality, **more}
     show(found)
     return found
+
+
+def costs(args):
+    """Least CPU microseconds a row of an evaluation, a search and a prediction."""
+    n, rounds = (2000, 2) if args.quick else (10_000, 5)
+    for d, k in ((4, 32), (8, 20), (8, 32), (8, 64), (16, 32)):
+        X, y, Z, _ = problem(n, d, n_test=1000)
+        settings = {"n_neighbors": k, "optimizer": None, "random_state": 0}
+        model = TorchGPRegressor(kernel("costs", X), method="vecchia", **settings)
+        theta = model.fit(X, y).kernel_.theta
+        work = {
+            "search and value": (lambda m=model, X=X, y=y: m.fit(X, y), n),
+            "value": (lambda m=model, t=theta: m.log_marginal_likelihood(t), n),
+            "value and gradient": (
+                lambda m=model, t=theta: m.log_marginal_likelihood(t, True), n,
+            ),
+            "mean and deviation": (lambda m=model, Z=Z: m.predict(Z, True), len(Z)),
+        }  # fmt: skip
+        quality = {}
+        for name, (call, n_rows) in work.items():
+            seconds = []
+            for _ in range(rounds):
+                began = time.process_time()
+                call()
+                seconds.append(time.process_time() - began)
+            quality[name] = 1e6 * min(seconds) / n_rows
+        yield row({"part": "costs", "n": n, "d": d, "k": k}, "vecchia", quality)
 
 
 def accuracy(args):
@@ -280,6 +308,7 @@ def main():
     )
     torch.set_num_threads(1)
     work = {
+        "costs": costs,
         "accuracy": accuracy,
         "gpboost": beside_gpboost,
         "rows": more_rows,
