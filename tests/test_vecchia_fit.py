@@ -1,11 +1,13 @@
 """Fits with method="vecchia": stages, objectives, singular blocks."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from helpers import surface
+from joblib import parallel_config
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import (
@@ -18,6 +20,7 @@ from vecchia_cases import (
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._inference.vecchia.factor import factor_with_help
+from sklearn_torchgp._model.optimize import Stage, lbfgsb, run_starts
 from sklearn_torchgp.exceptions import JitterWarning, NotPositiveDefiniteError
 
 
@@ -39,6 +42,43 @@ def test_stages_of_a_fit():
         model.kernel_.theta
     )
     assert 0 <= gap < 2
+
+
+def test_starts_side_by_side():
+    X, y = surface(120)
+    kernel = 1.0 * RBF([1.0, 1.0]) + WhiteKernel(0.1)
+    options = {"optimizer": "fmin_l_bfgs_b", "n_restarts_optimizer": 2}
+    one = vecchia(kernel, optimizer_rows=50, **options).fit(X, y)
+    with parallel_config(backend="threading"):
+        two = vecchia(kernel, optimizer_rows=50, n_jobs=2, **options).fit(X, y)
+    assert_allclose(two.kernel_.theta, one.kernel_.theta)
+    assert [record.n_evaluations for record in two.optimizer_results_] == [
+        record.n_evaluations for record in one.optimizer_results_
+    ]
+
+
+def test_a_verdict_is_that_of_the_long_stage():
+    """Neither the short stages nor the last few iterations on all terms say failed."""
+    X, y = surface(200)
+    kernel = 1.0 * RBF([1.0, 1.0]) + WhiteKernel(0.1)
+    options = {"optimizer": "fmin_l_bfgs_b", "optimizer_rows": 60, "alpha": 1e-10}
+    (record,) = vecchia(kernel, **options).fit(X, y).optimizer_results_
+    assert record.converged is True
+    assert "CONVERGENCE" in record.message
+    (cut,) = run_starts(
+        lambda: [Stage(5, bowl, 1), Stage(9, bowl, 1)],
+        partial(lbfgsb, eps=1e-16),
+        [np.array([3.0, 2.0])],
+        np.array([[-9.0, 9.0]] * 2),
+    )
+    assert cut.converged is None
+    assert "as planned, 1 iterations on 5 rows" in cut.message
+    assert set(cut.n_coarse_evaluations) == {5}
+
+
+def bowl(theta, eval_gradient=True):
+    value, slope = np.cosh(theta).sum() + theta[0] * theta[1], np.sinh(theta)
+    return (-value, -(slope + theta[::-1])) if eval_gradient else -value
 
 
 def test_other_optimisers():
