@@ -632,8 +632,8 @@ class TorchGPRegressor(
         if not self._limits_iterations():
             return [Stage(few, Objective(drawn)) for _ in range(2)]
         return [
-            *(Stage(few, Objective(drawn), most) for most in ON_TERMS_DRAWN),
-            Stage(n, Objective(every), ON_ALL_TERMS),
+            *(Stage(few, Objective(drawn), most, n) for most in ON_TERMS_DRAWN),
+            Stage(n, Objective(every), ON_ALL_TERMS, n),
         ]
 
     def _n_common(self):

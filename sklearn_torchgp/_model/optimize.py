@@ -29,12 +29,18 @@ class Stage(NamedTuple):
         On how many rows, or terms, it is; for the record.
     objective : callable (theta, eval_gradient) -> value [, gradient]
     max_iterations : int, default=None
-        Of scikit-learn's optimiser; others have rules of their own.
+        Of our own optimiser; others have rules of their own.
+    unit : float, default=1.0
+        In which the optimiser is told the objective. Within finite bounds the first
+        step of L-BFGS-B is the gradient itself: in nats a row it stays near, in nats it
+        ends in a corner of the bounds, and the way back costs evaluations (4000 rows of
+        elevators: 59 in place of 104, the last stage 6 in place of 8 to 11).
     """
 
     n_rows: Any
     objective: Any
     max_iterations: int | None = None
+    unit: float = 1.0
 
 
 class Optimum(tuple):
@@ -193,7 +199,7 @@ def _climb(record, stages, which, minimise, bounds):
     evaluations, theta = record.n_coarse_evaluations, record.theta
     stages = [Stage(*one) for one in stages]
     for stage in stages[which]:
-        negative = _Negative(stage.objective, stage.max_iterations)
+        negative = _Negative(*stage[1:])
         optimum = minimise(negative, theta, bounds)
         theta, value = optimum
         n_before = evaluations.get(stage.n_rows, 0)
@@ -208,7 +214,8 @@ def _climb(record, stages, which, minimise, bounds):
         elif not last:  # the last one, meant to be short, leaves the verdict as it was
             record.converged = None
             record.message = f"as planned, {steps} iterations on {stage.n_rows} rows"
-    record.theta, record.value = np.array(theta, dtype=float), -float(value)
+    record.theta = np.array(theta, dtype=float)
+    record.value = -float(value) * stage.unit
     record.n_evaluations += evaluations.pop(stages[-1].n_rows, 0)
     record.seconds += time.perf_counter() - began
 
@@ -216,16 +223,18 @@ def _climb(record, stages, which, minimise, bounds):
 class _Negative:
     """theta, eval_gradient=True -> -value [, -gradient]; counts calls and failures."""
 
-    def __init__(self, objective, max_iterations=None):
+    def __init__(self, objective, max_iterations=None, unit=1.0):
         self.objective, self.max_iterations = objective, max_iterations
         self.calls = self.failures = 0
+        self.unit = unit
 
     def __call__(self, theta, eval_gradient=True):
         self.calls += 1
         result = self.objective(theta, eval_gradient)
         value = result[0] if eval_gradient else result
         self.failures += not np.isfinite(value)
-        return (-value, -result[1]) if eval_gradient else -value
+        value = -value / self.unit
+        return (value, -result[1] / self.unit) if eval_gradient else value
 
 
 def growing_subsets(n_rows):
