@@ -66,9 +66,10 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
 
     `eps` is the relative round-off of the objective: below 10 eps no decrease can be
     told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). An
-    `obj_func` may have a limit of its own, `max_iterations`.
+    `obj_func` may have a limit of its own, `max_iterations`, and a `unit`.
     """
     most = getattr(obj_func, "max_iterations", None)
+    nat = 1 / getattr(obj_func, "unit", 1.0)
     with one_blas_thread():
         result = scipy.optimize.minimize(
             _Retreating(obj_func),
@@ -81,7 +82,7 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
                 "maxiter": most or 15000,
             },
         )
-    ended = bool(result.success) or _is_flat(result, bounds, eps)
+    ended = bool(result.success) or _is_flat(result, bounds, eps, nat)
     return Optimum(
         result.x,
         result.fun,
@@ -116,7 +117,7 @@ class _Retreating:
         return value, gradient
 
 
-def _is_flat(result, bounds, eps):
+def _is_flat(result, bounds, eps, nat):
     """Whether the gradient, less what the bounds hold back, is of no account.
 
     L-BFGS-B reports an abnormal line search when round-off leaves it no measurable
@@ -125,7 +126,7 @@ def _is_flat(result, bounds, eps):
     """
     lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
     step = np.clip(result.x - result.jac, lower, upper) - result.x
-    small = max(0.01, max(1e-5, eps**0.5) * abs(result.fun))
+    small = max(0.01 * nat, max(1e-5, eps**0.5) * abs(result.fun))
     return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
 
 
