@@ -24,7 +24,7 @@ from ._data.arrays import (
 )
 from ._data.rows import check_weights
 from ._model.base import GPEstimator
-from ._model.methods import check_method
+from ._model.methods import METHODS_OF_CLASSIFIERS, check_method
 
 _CHOICES = {
     "multi_class": ("one_vs_rest", "one_vs_one", "softmax"),
@@ -138,6 +138,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     array([[0. , 0.5, 0.5]])
     """
 
+    _methods = METHODS_OF_CLASSIFIERS
+
     _parameter_constraints: dict = {
         **GaussianProcessClassifier._parameter_constraints,
         "multi_class": [str],
@@ -231,7 +233,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
 
     def _check_params(self):
         super()._check_params()
-        check_method(self.method)
+        check_method(self.method, self._methods)
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:

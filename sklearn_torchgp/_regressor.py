@@ -16,10 +16,18 @@ from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows, is_table
 from ._linalg.memory import memory_for
 from ._model.base import DEFAULT_KERNEL_IS_FREE, GPEstimator, hyperparameters
-from ._model.methods import CONDITIONING, OBJECTIVES, check_regression
+from ._model.methods import (
+    ON_ALL_TERMS,
+    ON_TERMS_DRAWN,
+    check_numbers,
+    check_objective_of_trend,
+    check_regression,
+    choose_method,
+    regression_method,
+)
 from ._model.model import Model
 from ._model.objective import Objective
-from ._model.optimize import same_form
+from ._model.optimize import OPTIMIZERS, Stage, same_form
 from ._model.progress import cure
 from ._model.state import FittedArrays, Kept, store
 from ._regression.leave_one_out import LeaveOneOut
@@ -44,7 +52,10 @@ _OF_TARGETS = (
     "_trend_Q", "_trend_R", "_trend_beta",
 )  # fmt: skip
 # What the last fit's rows led to: a prediction on the way to new ones has none.
-_OF_FACTOR = ("alpha_", "L_", "_jitter")
+_OF_FACTOR = (
+    "alpha_", "L_", "_jitter", "order_", "neighbors_",
+    "_vecchia_sums", "_vecchia_log_det", "_vecchia_added",
+)  # fmt: skip
 
 # What a regressor asks of y.
 _NUMBERS = {"multi_output": True, "y_numeric": True}
@@ -111,9 +122,22 @@ class TorchGPRegressor(
     warm_start : bool, default=False
         Whether `fit` starts from the hyperparameters of the last `fit`, where `kernel`
         still has the same form and values.
-    method : {"exact"}, default="exact"
+    method : {"exact", "vecchia", "auto"}, default="exact"
         How the covariance of the rows is treated. "exact": one Cholesky factor of the
-        whole matrix, O(n^2) memory and O(n^3) time.
+        whole matrix, O(n^2) memory and O(n^3) time. "vecchia": each row given the
+        nearest rows before it in a random order, O(n) memory and time, for tables of
+        numbers. "auto": exact up to 5000 rows, Vecchia's approximation beyond;
+        `method_` and `method_reason_` say what it was. Nothing else is ever switched.
+    n_neighbors : int, default=32
+        Of method="vecchia", as the next two: rows that a row is conditioned on in the
+        evidence. A number above that of the rows means all of them, here and below;
+        then everything is as in exact inference.
+    n_neighbors_predict : int, default=128
+        Rows that a new row, or one left out, is conditioned on.
+    optimizer_rows : int or None, default=5000
+        The hyperparameters are learned from so many terms of the evidence, drawn at
+        random, with neighbours among all rows; then a few steps are taken on all of
+        them. None: on all from the start.
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
@@ -152,9 +176,19 @@ class TorchGPRegressor(
     kernel_ : kernel
         The kernel with optimised hyperparameters.
     L_ : array of shape (n_samples, n_samples)
-        Lower Cholesky factor of the training covariance.
+        Lower Cholesky factor of the training covariance. Exact inference only.
     alpha_ : array of shape (n_samples,) or (n_samples, n_targets)
-        Training covariance^-1 y_train_.
+        Training covariance^-1 y_train_. Exact inference only.
+    order_ : array of int of shape (n_samples,)
+        The order of the training rows. Only with method="vecchia", as the next one.
+    neighbors_ : array of int of shape (n_samples, n_neighbors)
+        Row i: the training rows that row ``order_[i]`` is conditioned on in the
+        evidence, -1 where there are fewer. Training rows equal in X and noise are kept
+        once, as their mean with their number as weight: this is exact.
+    method_ : {"exact", "vecchia"}
+        What `method` came to.
+    method_reason_ : str
+        A sentence why.
     log_marginal_likelihood_value_ : float
         At ``kernel_.theta``, whatever the objective.
     objective_value_ : float
@@ -216,6 +250,9 @@ class TorchGPRegressor(
         "objective": [str, callable],
         "warm_start": ["boolean"],
         "method": [str],
+        "n_neighbors": "no_validation",
+        "n_neighbors_predict": "no_validation",
+        "optimizer_rows": "no_validation",
         "device": [str, torch.device],
         "dtype": [str],
         "n_jobs": [Integral, None],
@@ -243,6 +280,9 @@ class TorchGPRegressor(
         objective="lml",
         warm_start=False,
         method="exact",
+        n_neighbors=32,
+        n_neighbors_predict=128,
+        optimizer_rows=5000,
         device="auto",
         dtype="float64",
         n_jobs=None,
@@ -263,6 +303,9 @@ class TorchGPRegressor(
         self.objective = objective
         self.warm_start = warm_start
         self.method = method
+        self.n_neighbors = n_neighbors
+        self.n_neighbors_predict = n_neighbors_predict
+        self.optimizer_rows = optimizer_rows
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -312,24 +355,35 @@ class TorchGPRegressor(
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
+            chosen = choose_method(self.method, rows.X, self.dtype)
+            self.method_, self.method_reason_ = chosen
             if rows.weight is not None:
                 cpu = torch.device("cpu")
                 check_copies(self._covariance(kernel, rows.X, cpu), rows.weight)
-            merge = self.dtype == "float32" and self.objective != "loo"
-            if merge and self._knows_copies(kernel, rows.X):
+            copies = self.objective != "loo" and self._knows_copies(kernel, rows.X)
+            if copies and self.dtype == "float32" and self.method_ == "exact":
                 rows = rows.merged(as_numpy(self.alpha))
-            rows = self._fit_targets(rows, kind, tuple(hyperparameters.theta(kernel)))
+            theta_given = tuple(hyperparameters.theta(kernel))
+            rows = self._fit_targets(rows, kind, theta_given)
             self._acquaint(kernel, rows.X, rows.y)
+            if self.method_ == "vecchia":
+                rows = self._averaged(rows, copies)
             copy = np.copy if self.copy_X_train else np.asarray
             self._set_rows(replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
             self.kernel_ = kernel
             n = len(rows.y)
             device = self._device_for(n)
-            n_bytes = n * n * resolve_dtype(self.dtype).itemsize
-            ways = partial(cure, self, n)
+            n_columns, ways = n, partial(cure, self, n)
+            if self.method_ == "vecchia":
+                n_columns, ways = self.n_neighbors, "Use fewer n_neighbors."
+            n_bytes = n * n_columns * resolve_dtype(self.dtype).itemsize
             with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
                 reached = self._optimise(
-                    self._stages, self.n_jobs, self._together, self._watch
+                    self._stages,
+                    self.n_jobs,
+                    self._together,
+                    self._watch,
+                    self._n_common(),
                 )
                 evidence = self._condition(kind)
                 self._set_values(reached, evidence)
@@ -381,7 +435,12 @@ class TorchGPRegressor(
             rows = new.after(self._old_rows())
             self._device_for(len(rows.y))
             before = self._posterior()
-            self._fit_record = replace(self._fit_record, given=rows.given)
+            self._fit_record = replace(
+                self._fit_record,
+                given=rows.given,
+                scatter=rows.scatter,
+                y_given=rows.y_given,
+            )
             self._set_rows(rows, kind)
             self._extend(before, kind)
         return self
@@ -429,8 +488,11 @@ class TorchGPRegressor(
         """
         check_is_fitted(self, "X_train_")
         theta = self.kernel_.theta if theta is None else theta
-        model = self._model(OBJECTIVES["loo"])
-        return Objective(model)(self._checked_theta(theta), eval_gradient)
+        theta, model = self._checked_theta(theta), self._model(self._method("loo"))
+        start = None
+        if self._is_vecchia():  # the neighbours are those of `kernel_`, at every theta
+            start = model.method.blocks(model.covariance.at())
+        return Objective(model, start)(theta, eval_gradient)
 
     # --- which model this is ---------------------------------------------------------
 
@@ -438,7 +500,7 @@ class TorchGPRegressor(
         """The training rows as they are; by default with the conditioning method."""
         device = self._device_for(self.X_train_.shape[0], fitted=True)
         covariance, likelihood = self._bound(self._bind, device)
-        return Model(covariance, likelihood, method or CONDITIONING)
+        return Model(covariance, likelihood, method or self._method(ladder=True))
 
     # What `_bind` reads beside `kernel_`.
     _binds = (
@@ -458,8 +520,37 @@ class TorchGPRegressor(
             columns=record.columns,
             X=X,
             given=record.given,
+            scatter=record.scatter,
+            y_given=record.y_given,
         )
         return self._covariance(self.kernel_, X, device), likelihood
+
+    def _method(self, objective="lml", **options):
+        """What the parameters name, and the last `fit` chose."""
+        name = getattr(self, "method_", "exact")  # also before any fit
+        return regression_method(self, name, objective, **options)
+
+    def _is_vecchia(self):
+        return getattr(self, "method_", "exact") == "vecchia"
+
+    def _log_evidence(self, theta, eval_gradient):
+        """With the neighbours that the last `fit` found, whatever theta."""
+        if not self._is_vecchia():
+            return super()._log_evidence(theta, eval_gradient)
+        model = self._model()
+        start = model.method.start(FittedArrays(self, model.covariance.points.device))
+        return Objective(model, start)(theta, eval_gradient)
+
+    def __getattr__(self, name):
+        if name in ("L_", "alpha_") and vars(self).get("method_") == "vecchia":
+            raise AttributeError(
+                f"This {type(self).__name__} has no {name!r}: method='vecchia' factors "
+                "small blocks of the covariance, which are not kept. 'order_' and "
+                "'neighbors_' say which; use method='exact' for one factor."
+            )
+        raise AttributeError(
+            f"{type(self).__name__!r} object has no attribute {name!r}"
+        )
 
     def _targets(self):
         """The map between y and the process."""
@@ -485,6 +576,8 @@ class TorchGPRegressor(
         super()._check_params()
         check_mean(self.mean)
         check_regression(self.method, self.objective, self.optimizer, self.dtype)
+        check_numbers(self)
+        check_objective_of_trend(self.method, self.objective, self.mean)
 
     def _starting_kernel(self):
         """The kernel that `fit` starts from: a copy of its own, or of the last one."""
@@ -539,9 +632,58 @@ class TorchGPRegressor(
         ):
             setattr(self, name, kind(value))
 
+    def _averaged(self, rows, copies):
+        """Rows of the process for Vecchia's approximation: equal ones as their mean.
+
+        Copies would fill the places of neighbours.
+        """
+        if copies:
+            rows = rows.averaged(as_numpy(self.alpha))
+        self._fit_record = replace(
+            self._fit_record,
+            kept=rows.kept,
+            given=rows.given,
+            scatter=rows.scatter,
+            y_given=rows.y_given,
+            seed=self._rng.randint(np.iinfo(np.int32).max),
+        )
+        return rows
+
+    def _stages(self):
+        """Of Vecchia's approximation: on terms drawn at random, then on all."""
+        if not self._is_vecchia():
+            return super()._stages()
+        n = self.X_train_.shape[0]
+        if self._has_own_objective():
+            if not hasattr(self, "order_"):
+                self._keep(self._model().infer().posterior(), ArrayKind(self.X_train_))
+            return [Stage(n, self._objective(None))]
+        few = min(self.optimizer_rows or n, n)
+        drawn = self._model(self._method(self.objective, n_terms=few))
+        every = self._model(self._method(self.objective))
+        if not self._limits_iterations():
+            return [Stage(few, Objective(drawn)) for _ in range(2)]
+        return [
+            *(Stage(few, Objective(drawn), most, n) for most in ON_TERMS_DRAWN),
+            Stage(n, Objective(every), ON_ALL_TERMS, n),
+        ]
+
+    def _n_common(self):
+        """Stages that all starts run."""
+        return 1 if self._is_vecchia() and self._limits_iterations() else None
+
+    def _limits_iterations(self):
+        """Whether the optimiser is one of ours, and ends where a stage does."""
+        minimise = type(self)._constrained_optimization
+        own = minimise is GPEstimator._constrained_optimization
+        return own and self.optimizer in OPTIMIZERS and not self._has_own_objective()
+
+    def _together(self):
+        return None if self._is_vecchia() else super()._together()
+
     def _training_model(self):
         """The model whose value is the objective."""
-        model = self._model(OBJECTIVES[self.objective])
+        model = self._model(self._method(self.objective))
         # Leaving out a row with its copies is not leaving out one of equal rows.
         return merged(model) if self.objective == "lml" else model
 
@@ -551,8 +693,10 @@ class TorchGPRegressor(
         if reached is None:
             reached = evidence
             if not is_lml:
-                ((*_, objective),) = self._stages()[-1:]
+                objective = self._stages()[-1][1]
                 reached = objective(hyperparameters.theta(self.kernel_), False)
+        elif self._is_vecchia() and is_lml:
+            reached = evidence  # of all terms, with neighbours at the optimum
         self.objective_value_ = np.float64(reached)
         # Where it was maximised the value is the optimiser's, as in scikit-learn.
         self.log_marginal_likelihood_value_ = np.float64(
@@ -588,7 +732,7 @@ class TorchGPRegressor(
     def _keep(self, posterior, kind):
         """The posterior as fitted attributes."""
         arrays = dict(posterior.arrays)
-        if self.y_train_.ndim == 1:
+        if self.y_train_.ndim == 1 and "alpha_" in arrays:
             arrays["alpha_"] = arrays["alpha_"][:, 0]
         store(self, arrays, kind)
         if posterior.trend is not None:
@@ -635,6 +779,8 @@ class TorchGPRegressor(
             as_numpy(self.sample_weight_train_),
             as_numpy(self.noise_variance_train_),
             given=self._fit_record.given,
+            scatter=self._fit_record.scatter,
+            y_given=self._fit_record.y_given,
         )
 
     def _extend(self, before, kind):

@@ -11,6 +11,7 @@ from sklearn_torchgp._inference import (
     Exact,
     MulticlassMethod,
     SiteMethod,
+    Vecchia,
     loo_log_density,
     mixed_evidence,
 )
@@ -137,6 +138,10 @@ def with_ones(X):
     return np.c_[np.ones(N), X]
 
 
+# Every row near every other: with it Vecchia's approximation is exact.
+ALL_NEAR = Vecchia(N - 1, N)
+SCATTER2 = tensor(RNG.uniform(0.0, 0.3, (N, 2)))
+SCATTER = SCATTER2[:, :1]
 NOISE_BY_TARGET = np.c_[NOISE, NOISE[::-1]]
 
 # Name -> model, its value by dense formulas (or by its limit), relative tolerance.
@@ -182,6 +187,41 @@ MODELS = {
     "multiclass-ep-probit": (
         MulticlassMethod(multiclass_ep), QUIET,
         MultinomialProbit(softmax_likelihood(3).y), None, None,
+    ),
+    "vecchia": (ALL_NEAR, KERNEL, observed(), dense, 1e-11),
+    "vecchia-targets": (ALL_NEAR, KERNEL, observed(2), lambda K: dense(K, 2), 1e-11),
+    "vecchia-by-target": (
+        ALL_NEAR, KERNEL, observed(2, NOISE_BY_TARGET),
+        lambda K: dense_by_target(K, NOISE_BY_TARGET), 1e-11,
+    ),
+    "vecchia-constant": (
+        ALL_NEAR, KERNEL, observed(basis=trend("constant")),
+        lambda K: dense_with_trend(K, np.ones((N, 1))), 1e-9,
+    ),
+    "vecchia-linear": (
+        ALL_NEAR, KERNEL, observed(basis=trend("linear")),
+        lambda K: dense_with_trend(K, with_ones(X)), 1e-9,
+    ),
+    "vecchia-weights": (
+        ALL_NEAR, KERNEL, observed(weight=tensor(WEIGHT)), None, None
+    ),
+    "vecchia-few": (Vecchia(3, 5), KERNEL, observed(2), None, None),
+    "vecchia-few-weights": (
+        Vecchia(3, 5), KERNEL, observed(weight=tensor(WEIGHT), scatter=SCATTER),
+        None, None,
+    ),
+    "vecchia-few-linear": (
+        Vecchia(3, 5), KERNEL, observed(2, basis=trend("linear")), None, None
+    ),
+    "vecchia-drawn": (
+        Vecchia(3, 5, n_terms=6), KERNEL, observed(basis=trend("constant")), None, None
+    ),
+    "vecchia-loo": (
+        Vecchia(3, N, leaving_out=True), KERNEL, observed(), dense_loo, 1e-10
+    ),
+    "vecchia-loo-weights": (
+        Vecchia(3, 5, leaving_out=True), KERNEL,
+        observed(2, weight=tensor(WEIGHT), scatter=SCATTER2), None, None,
     ),
     "softmax-weights": (
         MulticlassMethod(softmax_laplace), QUIET,

@@ -69,6 +69,7 @@ TESTS = {
     "_inference/exact": "inference test_contracts* test_regressor_p* test_weights*"
     " test_noise* test_trend* test_partial* test_loo*",
     "_inference/sites": "inference test_classifier*",
+    "_inference/vecchia": "test_contracts* test_vecchia*",
     "_inference/": "inference test_contracts* test_noise* test_outputs* test_gradient*"
     " test_regressor_[ps]* test_classifier*",
     "_linalg/threads": "test_threads*",

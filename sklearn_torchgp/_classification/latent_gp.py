@@ -24,7 +24,7 @@ from .._linalg.draws import joint_draws
 from .._linalg.memory import memory_for
 from .._linalg.threads import one_blas_thread
 from .._model.base import GPEstimator
-from .._model.methods import classification_method
+from .._model.methods import METHODS_OF_CLASSIFIERS, classification_method
 from .._model.model import Model
 from .._model.objective import Objective
 from .._model.progress import cure
@@ -84,6 +84,8 @@ class LatentGP(GPEstimator, BaseEstimator):
     log_marginal_likelihood_value_ : float
     optimizer_results_ : list of Bunch
     """
+
+    _methods = METHODS_OF_CLASSIFIERS
 
     # The last solution, and the inference that found it.
     _start = None, None

@@ -39,7 +39,7 @@ class CovarianceAt:
     """
 
     def __init__(self, tree, leaves, points, theta):
-        self.tree, self.points = tree, points
+        self.tree, self.leaves, self.points = tree, leaves, points
         self.params = [leaf.parameters(theta, points) for leaf in leaves]
         self.n_dims = tree.stop if theta is None else len(theta)
 
@@ -108,6 +108,35 @@ class CovarianceAt:
             pull_noise(G, scale, grads)
 
         return out, self._pullback(pull_all)
+
+    def coordinates(self, A=None):
+        """Rows in length scales, for each part of the kernel that falls with distance.
+
+        Returns
+        -------
+        list of ndarray (m, d)
+        """
+        A = self._rows(A)
+        leaves = _leaves(self.tree)
+        if leaves is None:
+            return []
+        X, found = np.asarray(A.objects), []
+        for leaf, columns in leaves:
+            falls_with = _falls_with(leaf)
+            if falls_with:
+                scale = torch.as_tensor(self.params[leaf.index][falls_with])
+                seen = np.asarray(X - A.centre, dtype=np.float64)[:, columns]
+                found.append(seen / scale.cpu().double().numpy())
+        return found
+
+    @property
+    def falls_with_distance(self):
+        """Whether |k| falls with one distance, that of `coordinates`, and no more."""
+        leaves = _leaves(self.tree)
+        if leaves is None:
+            return False
+        varying = [leaf for leaf, _ in leaves if _varies(leaf)]
+        return len(varying) == 1 and bool(_falls_with(varying[0]))
 
     def slope(self, Z):
         """k(z_i, x_j) (m, n), and its change with z_i as a function ``pull(G)``."""
@@ -192,3 +221,30 @@ def _half_below(G, rows):
     square = W[:, rows.start :].tril_()
     square.diagonal().mul_(0.5)
     return W
+
+
+def _leaves(node, columns=slice(None)):
+    """The leaves below a node, each with the columns of the rows that it sees.
+
+    None where a node is more than a function of its children's values: there nothing
+    is known of what is near.
+    """
+    children = getattr(node, "children", None)
+    if children is None:
+        return [(node, columns)]
+    if not node.pointwise:
+        return None
+    if node.columns is not None:
+        seen = list(node.columns)
+        columns = seen if isinstance(columns, slice) else [columns[i] for i in seen]
+    found = [_leaves(child, columns) for child in children]
+    return None if None in found else [one for part in found for one in part]
+
+
+def _falls_with(leaf):
+    return getattr(getattr(leaf, "entry", None), "falls_with", None)
+
+
+def _varies(leaf):
+    entry = getattr(leaf, "entry", None)
+    return entry is None or entry.inputs != "none"

@@ -20,7 +20,18 @@ from .registry import KernelRecord, register
 
 
 class Operator:
-    """What the operators share: children, and the parts of their free parameters."""
+    """What the operators share: children, and the parts of their free parameters.
+
+    Attributes
+    ----------
+    pointwise : bool
+        Whether the value of a pair of rows is a function of the children's values of
+        that pair alone.
+    columns : tuple of int or None
+        Of the rows, that the children see; None: all of them.
+    """
+
+    pointwise, columns = False, None
 
     def __init__(self, *children):
         self.children = children
@@ -30,6 +41,8 @@ class Operator:
 
 
 class Sum(Operator):
+    pointwise = True
+
     def dense(self, at, rows, cols):
         return plus(*(child.dense(at, rows, cols) for child in self.children))
 
@@ -45,6 +58,8 @@ class Sum(Operator):
 
 
 class Product(Operator):
+    pointwise = True
+
     def dense(self, at, rows, cols):
         return _times(*(child.dense(at, rows, cols) for child in self.children))
 
@@ -65,6 +80,8 @@ class Product(Operator):
 
 
 class Exponentiation(Operator):
+    pointwise = True
+
     def __init__(self, child, exponent):
         super().__init__(child)
         self.exponent, self.few = exponent, False

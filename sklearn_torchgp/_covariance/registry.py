@@ -50,6 +50,9 @@ class KernelRecord:
         Of a kernel made of others; ``terms(kernel, d)`` gives those of a part.
     node : callable (kernel, start, binding) -> node, default=None
         Of a kernel made of others: see `binding`.
+    falls_with : str, default=None
+        The hyperparameter l of a kernel that falls with |x - z| / l and depends on
+        nothing else: near rows tell most of each other.
     few : bool or callable (kernel) -> bool
         Whether the functions take NumPy arrays, too, and are fast on few of them.
     check : callable (kernel, n_features) -> None, default=None
@@ -73,6 +76,7 @@ class KernelRecord:
     terms: Callable | None = None
     node: Callable | None = None
     inputs: str = "raw"
+    falls_with: str | None = None
     few: bool | Callable = False
     check: Callable | None = None
     accepts: Callable | None = None

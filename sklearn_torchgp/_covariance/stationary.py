@@ -245,13 +245,20 @@ def radial(profile, scale="length_scale", **fields):
 
 register(
     kernels.RBF,
-    radial(rbf, frequencies=_frequencies_of_rbf, few=True, check=_check_length_scale),
+    radial(
+        rbf,
+        frequencies=_frequencies_of_rbf,
+        falls_with="length_scale",
+        few=True,
+        check=_check_length_scale,
+    ),
 )
 register(
     kernels.Matern,
     radial(
         matern,
         frequencies=_frequencies_of_matern,
+        falls_with="length_scale",
         few=lambda kernel: kernel.nu == math.inf or _half_integer(kernel.nu),
         check=_check_length_scale,
     ),
@@ -261,6 +268,7 @@ register(
     radial(
         rational_quadratic,
         frequencies=_frequencies_of_rational_quadratic,
+        falls_with="length_scale",
         check=_check_isotropic,
     ),
 )

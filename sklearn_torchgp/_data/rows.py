@@ -23,6 +23,9 @@ class Rows:
     given : (ndarray of int, ndarray) or None
         Where these are merged: for every row that was given with a weight, the row that
         it is now and its weight.
+    scatter, y_given : ndarray (n, t) and (m, t), or None
+        Where rows of different y are merged into their mean: their weighted squares
+        about it, and y of every row that was given.
     """
 
     X: object
@@ -31,6 +34,8 @@ class Rows:
     noise_variance: np.ndarray | None = None
     kept: np.ndarray | None = None
     given: tuple[np.ndarray, np.ndarray] | None = None
+    scatter: np.ndarray | None = None
+    y_given: np.ndarray | None = None
 
     @classmethod
     def checked(cls, X, y, sample_weight, noise_variance):
@@ -56,14 +61,8 @@ class Rows:
         alpha : ndarray (n_given,) or a number
             Of the rows that were given to `checked`; equal rows agree in it.
         """
-        given = (
-            np.arange(len(self.y)) if self.kept is None else np.flatnonzero(self.kept)
-        )
-        columns = (
-            [self.y] if self.noise_variance is None else [self.y, self.noise_variance]
-        )
-        if np.size(alpha) > 1:
-            columns.append(alpha[given])
+        given, noises = self._noises(alpha)
+        columns = [self.y, *noises]
         index, weight, group = distinct_rows(self.X, columns, self.weight)
         if (weight == 1).all():
             return replace(self, weight=None)
@@ -76,6 +75,45 @@ class Rows:
         return Rows(
             self.X[index], self.y[index], weight, noise, given[index], (group, own)
         )
+
+    def averaged(self, alpha):
+        """Rows equal in X and noise as their mean, with their number as weight.
+
+        Exact where each copy has noise: `scatter` holds the rest of what they say.
+
+        Parameters
+        ----------
+        alpha : as in `merged`
+        """
+        given, noises = self._noises(alpha)
+        index, weight, group = distinct_rows(self.X, noises, self.weight)
+        if len(index) == len(self.y):
+            return self
+        own = np.ones(len(group)) if self.weight is None else self.weight
+        y = self.y.reshape(len(group), -1).astype(np.float64)
+        mean = _grouped(own[:, None] * y, group) / weight[:, None]
+        scatter = _grouped(own[:, None] * (y - mean[group]) ** 2, group)
+        known = None if self.noise_variance is None else self.noise_variance[index]
+        return Rows(
+            self.X[index],
+            mean.reshape(len(index), *self.y.shape[1:]),
+            weight,
+            known,
+            given[index],
+            (group, own),
+            scatter,
+            y,
+        )
+
+    def _noises(self, alpha):
+        """Which of the rows given these are, and what their noise differs in."""
+        given = (
+            np.arange(len(self.y)) if self.kept is None else np.flatnonzero(self.kept)
+        )
+        noises = [] if self.noise_variance is None else [self.noise_variance]
+        if np.size(alpha) > 1:
+            noises.append(alpha[given])
+        return given, noises
 
     def after(self, old):
         """These rows after the old ones; what only one side has is filled in."""
@@ -92,7 +130,12 @@ class Rows:
             group, own = given
             more = np.ones(n_new) if self.weight is None else self.weight
             given = np.r_[group, n_old + np.arange(n_new)], np.r_[own, more]
-        return Rows(X, y, weight, noise, given=given)
+        scatter, y_given = old.scatter, old.y_given
+        if scatter is not None:
+            new = self.y.reshape(n_new, -1)
+            scatter = np.concatenate([scatter, np.zeros(new.shape)])
+            y_given = np.concatenate([y_given, new])
+        return Rows(X, y, weight, noise, given=given, scatter=scatter, y_given=y_given)
 
 
 def as_numbers(y):
@@ -191,6 +234,11 @@ def distinct_rows(X, columns, weights=None):
     order = np.argsort(first)
     group = np.argsort(order)[group.ravel()]
     return first[order], total[order].astype(np.float64), group
+
+
+def _grouped(values, group):
+    """Sums (n_groups, t) of values (n, t) by group."""
+    return np.stack([np.bincount(group, column) for column in values.T], axis=1)
 
 
 def _joined(old, new, old_default, new_default):

@@ -13,6 +13,7 @@ from .sites.method import MulticlassMethod, SiteMethod
 from .sites.multiclass_ep import multiclass_ep
 from .sites.softmax_laplace import softmax_laplace
 from .sites.vi import vi
+from .vecchia.method import Vecchia
 
 SITE_ALGORITHMS = {"laplace": laplace, "ep": ep, "vi": vi}
 MULTICLASS_ALGORITHMS = {"laplace": softmax_laplace, "ep": multiclass_ep}
@@ -24,6 +25,7 @@ __all__ = [
     "MulticlassMethod",
     "Prior",
     "SiteMethod",
+    "Vecchia",
     "loo_log_density",
     "mixed_evidence",
 ]

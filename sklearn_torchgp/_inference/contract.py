@@ -26,8 +26,10 @@ class Method(Protocol):
 
     A method may have further abilities, which estimators ask for by name:
     ``extend(posterior, covariance, likelihood)`` -> Inference is the posterior with
-    more rows at the same theta; ``infer_all(covariance, likelihood, thetas)`` is the
-    list of pairs (value, gradient) of several thetas, evaluated as one batch.
+    more rows at the same theta; ``start(arrays)`` is the `start` that a posterior's
+    `arrays` stand for, where the value at another theta depends on it;
+    ``infer_all(covariance, likelihood, thetas)`` is the list of pairs (value, gradient)
+    of several thetas, evaluated as one batch.
     """
 
     def infer(self, covariance, likelihood, theta=None, *, start=None, work=None):
@@ -138,6 +140,13 @@ class Posterior(ABC):
     def few_moments(self, X, spread=None, *, noise=True):
         """`moments` as ndarrays, for few rows that NumPy serves sooner; else None."""
         return None
+
+    def jitter(self, Z):
+        """What counts as noise of the rows Z beyond the given and the White part.
+
+        A tensor (m,), or 0.0; Z are Points.
+        """
+        return 0.0
 
     def slopes(self, X, *, variance=False):
         """d mean / dx (m, d, q), and d variance / dx (m, d, q') or None, in float64."""

@@ -10,8 +10,10 @@ to know of f: one row with noise N / w, and a factor that depends on N alone,
 
     prod_{copies} N(y; f, N) = N(y; f, N / w)  (2 pi N)^(-(w - 1) / 2)  w^(-1 / 2),
 
-which holds for any real w > 0. Known noise, weights and trend are fields of this one
-object; inference does not tell them apart.
+which holds for any real w > 0. Where they do not agree y is their mean and the factor
+has exp(-scatter / (2 N)) in it, scatter being the sum of their squares about it. Known
+noise, weights and trend are fields of this one object; inference does not tell them
+apart.
 """
 
 import math
@@ -92,6 +94,11 @@ class Observations:
     given : (tensor (m,) of int, tensor (m,)), default=None
         Where these rows were merged from m others: which row each of them is now, and
         its weight.
+    scatter : tensor (n, t), default=None
+        Weighted squares of what a row is the mean of, about it. Only with weights;
+        None means 0.
+    y_given : tensor (m, t), default=None
+        y of the rows that were merged; None where they agree.
     """
 
     y: torch.Tensor
@@ -100,6 +107,8 @@ class Observations:
     weight: torch.Tensor | None = None
     basis: Basis | None = None
     given: tuple[torch.Tensor, torch.Tensor] | None = None
+    scatter: torch.Tensor | None = None
+    y_given: torch.Tensor | None = None
 
     @property
     def has_noise(self):
@@ -122,25 +131,38 @@ class Observations:
         """The observations split so that each part needs one factor."""
         if self.shared:
             return [self]
-        columns = zip(self.y.mT, self.noise.mT, strict=True)
-        return [replace(self, y=y[:, None], noise=noise) for y, noise in columns]
+        columns = enumerate(zip(self.y.mT, self.noise.mT, strict=True))
+        return [
+            replace(
+                self,
+                y=y[:, None],
+                noise=noise,
+                scatter=None if self.scatter is None else self.scatter[:, [j]],
+            )
+            for j, (y, noise) in columns
+        ]
 
     def __getitem__(self, rows):
         """The observations of some rows."""
-        noise, weight, basis = (
+        noise, weight, basis, scatter = (
             part if part is None or isinstance(part, float) else part[rows]
-            for part in (self.noise, self.weight, self.basis)
+            for part in (self.noise, self.weight, self.basis, self.scatter)
         )
         y = self.y[rows]
-        return Observations(y, noise, self.jitter, weight=weight, basis=basis)
+        return Observations(
+            y, noise, self.jitter, weight=weight, basis=basis, scatter=scatter
+        )
 
     def rows(self, index):
         """The observations of the rows with these numbers, in their order."""
         return self[torch.as_tensor(index, device=self.y.device)]
 
     def cover_(self, K, nugget=0.0):
-        """Write the noise of the rows on the diagonal of K, which holds the nugget."""
-        diagonal = K.diagonal()
+        """Write the noise of the rows on the diagonal of K, which holds the nugget.
+
+        K may be a batch of matrices, of rows that an index (b, k) took.
+        """
+        diagonal = K.diagonal(dim1=-2, dim2=-1)
         if self.weight is None:
             diagonal.mul_(1 + self.jitter).add_(self.noise)
         else:
@@ -173,17 +195,20 @@ class Observations:
         """
         if self.weight is None:
             return 0.0, None
-        w, t = self.weight, self.y.shape[1]
+        w, t, scatter = self.weight, self.y.shape[1], 0.0
         repeated = w != 1
+        if self.scatter is not None:
+            scatter = self.scatter.sum(1)
+            repeated = repeated | (scatter > 0)
         N = torch.where(repeated, self.noise + own, 1.0)
         if not (N > 0).all():
             raise NotPositiveDefiniteError(
                 "rows with a weight other than 1 need noise: copies of a row without "
                 "noise have a singular covariance"
             )
-        logs = (w - 1) * (2 * math.pi * N).log() + w.log()
-        slope = -0.5 * t * (w - 1) / N
-        return -0.5 * t * logs.sum().item(), slope
+        logs = t * ((w - 1) * (2 * math.pi * N).log() + w.log()) + scatter / N
+        slope = 0.5 * (scatter / N - t * (w - 1)) / N
+        return -0.5 * logs.sum().item(), slope
 
     def noise_slopes_(self, diagonal, own_slope):
         """Take an objective's slopes back to K and the nugget.

@@ -287,11 +287,13 @@ class GPEstimator(CallbackSupportMixin):
             return None
         return batch_of_starts(self._training_model(), self.X_train_.shape[0])
 
-    def _optimise(self, make_stages, n_jobs=None, together=None, watch=None):
+    def _optimise(
+        self, make_stages, n_jobs=None, together=None, watch=None, n_common=None
+    ):
         """Optimise kernel_.theta; returns the value reached, None if nothing was done.
 
-        Stages, jobs and watch are as `run_starts` takes them; ``together()`` says what
-        it takes.
+        Stages, common ones, jobs and watch are as `run_starts` takes them;
+        ``together()`` says what it takes.
         """
         self.optimizer_results_ = []
         if self.optimizer is None:
@@ -317,6 +319,7 @@ class GPEstimator(CallbackSupportMixin):
             n_jobs,
             together and together(),
             watch,
+            n_common,
         )
         winner = best(self.optimizer_results_)
         if len(weights):

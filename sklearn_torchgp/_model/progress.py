@@ -122,7 +122,8 @@ class Watch:
 
     def announce(self, estimator, n_starts):
         """Say what a fit costs that will take minutes, once, before it begins."""
-        n, exact = len(estimator.X_train_), self.given["estimator"].method == "exact"
+        n, exact = len(estimator.X_train_), getattr(estimator, "method_", "exact")
+        exact = exact == "exact"
         if not self.verbose or n < 2 * FEW_ROWS or estimator._has_own_objective():
             return
         seconds = _seconds_of_one(estimator, n, 3 if exact else 1)
@@ -155,7 +156,7 @@ def cure(estimator, n):
     """What helps n rows that take too long, or more memory than could be had."""
     device, dtype = estimator._device_for(n), resolve_dtype(estimator.dtype)
     ways = [
-        f"Set method={method!r}, which holds no n x n matrix."
+        f"Set method={method!r} or 'auto', which hold no n x n matrix."
         for method in NO_MATRIX
         if method in estimator._methods
     ]

@@ -16,13 +16,16 @@ from sklearn.exceptions import NotFittedError
 
 from .._covariance import hyperparameters, registry_version
 from .._covariance.hyperparameters import is_constant
-from .._data.arrays import as_numpy, own_or_copy, resolve_dtype
+from .._data.arrays import own_or_copy, resolve_dtype
 from .._linalg.memory import Workspace
 
 # Bytes of an array that are compared at every call, and of a workspace that is kept:
 # 2 to 5 microseconds, and the Gram matrix of a thousand rows.
 MOST_COMPARED = 2**16
 MOST_KEPT = 2**23
+
+# Attributes that name rows: they stay whole numbers.
+ROW_NUMBERS = {"order_", "neighbors_"}
 
 
 class Kept:
@@ -137,9 +140,9 @@ class FittedArrays(Mapping):
         source, tensors = self.source(name), self._kept
         kept_source, tensor = tensors.get(name, (None, None))
         same = kept_source is source and tensor.device == self._device
-        if same and tensor.dtype == self._dtype:
+        if same and (name in ROW_NUMBERS or tensor.dtype == self._dtype):
             return tensor
-        tensor = self._tensor(source)
+        tensor = self._tensor(name, source)
         own = isinstance(source, np.ndarray) and tensor.data_ptr() == source.ctypes.data
         if own or self._device.type != "cpu":
             tensors[name] = source, tensor
@@ -156,20 +159,18 @@ class FittedArrays(Mapping):
     def __len__(self):
         return len(vars(self._estimator))
 
-    def _tensor(self, source):
+    def _tensor(self, name, source):
         if isinstance(source, np.ndarray):
             source = own_or_copy(source)
-        return torch.as_tensor(source).to(device=self._device, dtype=self._dtype)
+        tensor = torch.as_tensor(source)
+        dtype = tensor.dtype if name in ROW_NUMBERS else self._dtype
+        return tensor.to(device=self._device, dtype=dtype)
 
 
 def store(estimator, arrays, kind):
-    """Set what a posterior keeps as attributes, in the caller's kind of array.
-
-    Names with a leading underscore are of no concern to users: NumPy, whatever `kind`.
-    """
+    """Set what a posterior keeps as attributes, in the caller's kind of array."""
     for name, value in arrays.items():
-        private = name.startswith("_")
-        setattr(estimator, name, as_numpy(value) if private else kind(value))
+        setattr(estimator, name, kind(value))
 
 
 def kept_by(estimator):

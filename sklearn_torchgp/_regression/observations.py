@@ -10,7 +10,17 @@ from .._data.rows import distinct_rows, is_table
 from .._likelihoods.gaussian import Basis, Observations, rounding_jitter
 
 
-def observations(y, noise, *, weight=None, columns=None, X=None, given=None):
+def observations(
+    y,
+    noise,
+    *,
+    weight=None,
+    columns=None,
+    X=None,
+    given=None,
+    scatter=None,
+    y_given=None,
+):
     """What exact inference is to condition on.
 
     Parameters
@@ -21,6 +31,7 @@ def observations(y, noise, *, weight=None, columns=None, X=None, given=None):
     columns : TrendColumns, default=None
         Of a trend at the rows X.
     given : (ndarray (m,) of int, ndarray (m,)), default=None
+    scatter, y_given : ndarray (n, t) and (m, t), default=None
         As in `Rows`.
     """
     y = y[:, None] if y.ndim == 1 else y
@@ -31,6 +42,8 @@ def observations(y, noise, *, weight=None, columns=None, X=None, given=None):
     if given is not None:
         group, own = given
         given = torch.from_numpy(group).to(y.device), torch.from_numpy(own).to(y)
+    if scatter is not None:
+        scatter, y_given = (torch.from_numpy(one).to(y) for one in (scatter, y_given))
     if not isinstance(noise, float):
         # A copy: torch takes neither read-only memory nor negative strides.
         noise = torch.from_numpy(np.array(noise, order="C")).to(y)
@@ -42,6 +55,8 @@ def observations(y, noise, *, weight=None, columns=None, X=None, given=None):
         weight=weight,
         basis=None if columns is None else Basis(columns, X, y),
         given=given,
+        scatter=scatter,
+        y_given=y_given,
     )
 
 

@@ -14,14 +14,17 @@ class FitRecord:
 
     Attributes
     ----------
-    kept, given : as in `Rows`
+    kept, given, scatter, y_given : as in `Rows`
     columns : TrendColumns or None
         Of a trend whose coefficients are integrated out.
     transform : TargetMap or Identity
     theta_given : tuple of float or None
         Of the parameter `kernel`, in the last `fit`.
     factor_key : object
-        What L_ was made from beyond the rows; None for a factor not to be extended.
+        What L_, or the terms of the evidence, were made from beyond the rows; None
+        where they are not to be extended.
+    seed : int
+        Of the order of the rows.
     """
 
     kept: np.ndarray | None = None
@@ -30,3 +33,6 @@ class FitRecord:
     transform: Any = IDENTITY
     theta_given: tuple[float, ...] | None = None
     factor_key: Any = None
+    scatter: np.ndarray | None = None
+    y_given: np.ndarray | None = None
+    seed: int = 0

@@ -59,9 +59,12 @@ class Columns(Named):
 class OfColumns(Operator):
     """The node of a kernel that sees some columns."""
 
+    pointwise = True
+
     def __init__(self, child, index):
         super().__init__(child)
         self.child, self.index, self.few = child, index, False
+        self.columns = tuple(index)
 
     def dense(self, at, rows, cols):
         seen = rows.columns(self.index)
