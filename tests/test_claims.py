@@ -171,6 +171,21 @@ def joint_classes():
     yield "README.rst", "average over Laplace's Gaussian, {} and {}", cells
 
 
+def many_rows():
+    found = results("scale")["rows"]
+    by_case = {tuple(r["case"].values()): r["quality"] for r in found}
+
+    def rmse(name):
+        digits = 2 if name == "satellite" else 3
+        return fixed_point(digits)(by_case["accuracy", name]["rmse"])
+
+    for name in ("pol", "kin40k", "protein", "satellite"):
+        yield "README.rst", f"{name} {{}}", [rmse(name)]
+    mib = f"{by_case['memory', 200_000, 4]['mib']:.0f}"
+    text = "At 200,000 rows of 4 features a fit takes {} MiB beyond the data"
+    yield "README.rst", text, [mib]
+
+
 def profile():
     """The table of stages, once profile_fit.py has been run for all of it."""
     if not (RESULTS / "profile.json").exists():
@@ -195,6 +210,7 @@ SOURCES = (
     lml_table,
     profile,
     memory,
+    many_rows,
     whole_fits,
     predictions,
     classification_speed,
