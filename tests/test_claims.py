@@ -171,6 +171,23 @@ def joint_classes():
     yield "README.rst", "average over Laplace's Gaussian, {} and {}", cells
 
 
+def small_calls():
+    """How many times longer scikit-learn takes, for each call and number of rows."""
+    found = [r for r in results("calls")["rows"] if r["contender"] == SKLEARN]
+    for call in dict.fromkeys(r["case"]["call"] for r in found):
+        ratios = [r["ratio"] for r in found if r["case"]["call"] == call]
+        text = " ".join([call, *["{}"] * len(ratios)])
+        yield "README.rst", text, [times(ratio) for ratio in ratios]
+
+
+def client_programs():
+    found = [r for r in results("clients")["rows"] if r["contender"] == SKLEARN]
+    for program in dict.fromkeys(r["case"]["program"] for r in found):
+        mine = [r for r in found if r["case"]["program"] == program]
+        text = " ".join([program, *["{}"] * len(mine)])
+        yield "README.rst", text, [times(r["ratio"]) for r in mine]
+
+
 def many_rows():
     found = results("scale")["rows"]
     by_case = {tuple(r["case"].values()): r["quality"] for r in found}
@@ -211,6 +228,8 @@ SOURCES = (
     profile,
     memory,
     many_rows,
+    small_calls,
+    client_programs,
     whole_fits,
     predictions,
     classification_speed,

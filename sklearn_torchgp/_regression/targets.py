@@ -85,7 +85,7 @@ class Targets:
 
         `spread` is None, "var" or "cov".
         """
-        known = check_noise_variance(noise_variance, len(X), posterior.n_functions)
+        known = _known_noise(noise_variance, X, posterior)
         needed = spread or self.transform.mean_needs
         z = self.gaussian(posterior, X, needed, include_noise)
         mean, second = self.transform.of_y(*z)
@@ -138,7 +138,7 @@ class Targets:
 
     def _observed(self, posterior, X, noise_variance):
         """Mean and variance (m, t) of T of an observation, and known noise of y."""
-        known = check_noise_variance(noise_variance, len(X), posterior.n_functions)
+        known = _known_noise(noise_variance, X, posterior)
         mean, variance = self.gaussian(posterior, X, "var", True)
         known = np.zeros(1) if known is None else known.reshape(len(known), -1)
         return mean, variance, np.broadcast_to(known, mean.shape)
@@ -185,6 +185,13 @@ def _moments(posterior, X, spread, noise):
     cure = "Predict fewer rows at a time, or ask for the std, which needs no matrix."
     with memory_for(f"A covariance of {m} rows", 8 * m * m, "its device", cure):
         return posterior.moments(X, "cov", noise=noise)
+
+
+def _known_noise(noise_variance, X, posterior):
+    """Known noise of new rows as `check_noise_variance` answers it, or None."""
+    if noise_variance is None:
+        return None
+    return check_noise_variance(noise_variance, len(X), posterior.n_functions)
 
 
 def _ndarray(tensor):
