@@ -101,6 +101,7 @@ def test_few_rows_are_taken_and_left_where_documented():
     assert gram(X) is not None
     assert gram(np.zeros((1000, 3))) is None
     assert gram(1e100 * X) is None
+    assert gram(1e-100 * X) is None
 
 
 @given(problems())
