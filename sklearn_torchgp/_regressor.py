@@ -360,13 +360,15 @@ class TorchGPRegressor(
             if rows.weight is not None:
                 cpu = torch.device("cpu")
                 check_copies(self._covariance(kernel, rows.X, cpu), rows.weight)
-            copies = self.objective != "loo" and self._knows_copies(kernel, rows.X)
-            if copies and self.dtype == "float32" and self.method_ == "exact":
+            single = self.dtype == "float32" and self.method_ == "exact"
+            counts = (single or self._is_vecchia()) and self.objective != "loo"
+            copies = counts and self._knows_copies(kernel, rows.X)
+            if copies and single:
                 rows = rows.merged(as_numpy(self.alpha))
             theta_given = tuple(hyperparameters.theta(kernel))
             rows = self._fit_targets(rows, kind, theta_given)
             self._acquaint(kernel, rows.X, rows.y)
-            if self.method_ == "vecchia":
+            if self._is_vecchia():
                 rows = self._averaged(rows, copies)
             copy = np.copy if self.copy_X_train else np.asarray
             self._set_rows(replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
@@ -374,7 +376,7 @@ class TorchGPRegressor(
             n = len(rows.y)
             device = self._device_for(n)
             n_columns, ways = n, partial(cure, self, n)
-            if self.method_ == "vecchia":
+            if self._is_vecchia():
                 n_columns, ways = self.n_neighbors, "Use fewer n_neighbors."
             n_bytes = n * n_columns * resolve_dtype(self.dtype).itemsize
             with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
