@@ -49,12 +49,15 @@ TESTS = {
     "inspection/": "inspection",
     "_model/progress": "test_progress*",
     "_model/summary": "test_summary*",
+    "_model/state": "test_small_calls* test_regressor_s* test_devices*",
     "_model/together": "test_together* test_coarse*",
     "_model/": "test_regressor_[bs]* test_optimize* test_coarse* test_together*"
     " test_partial* test_loo* test_classifier* test_devices*",
     "_data/rows": "test_weights* test_noise* test_regressor_b* test_loo*"
     " test_classifier*",
     "_data/": "test_tensors* test_regressor_[bes]* test_devices* test_classifier*",
+    "_covariance/hyper": "test_small_calls* test_regressor_bad*",
+    "_inference/few": "test_speed* test_small_calls* test_regressor_p*",
     "_covariance/few": "test_speed* covariance test_regressor_p*",
     "_covariance/features": "test_paths*",
     "_covariance/slopes": "test_gradient* covariance",
