@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from helpers import wave
 from numpy.testing import assert_allclose
 from sklearn.base import clone
@@ -15,7 +16,10 @@ from sklearn.gaussian_process import kernels as sk
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
 
 from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor, register_kernel
-from sklearn_torchgp._covariance import hyperparameters, registry
+from sklearn_torchgp._covariance import Points, hyperparameters, registry
+from sklearn_torchgp._model.state import Kept
+
+FORM = {"dtype": torch.float64, "device": torch.device("cpu")}
 
 # Of a posterior that no longer belongs to its kernel and rows.
 pytestmark = pytest.mark.filterwarnings("ignore:Predicted variances smaller than 0")
@@ -229,6 +233,19 @@ def test_many_rows_are_not_kept():
     few = TorchGPRegressor(RBF() + WhiteKernel(), optimizer=None).fit(X, y)
     few.predict(X[:1])
     assert few._kept.binding.holds(few, few._device_for(40))
+
+
+def test_a_workspace_serves_again_while_it_is_small_and_free():
+    kept, points = Kept(), Points(np.ones((3, 2)), **FORM)
+    with kept.workspace(points) as first:
+        first.buffer("K", 3, 3)
+        with kept.workspace(points) as second:
+            assert second is not first
+    with kept.workspace(points) as again:
+        assert again is first
+        again.buffer("large", 1100, 1100)
+    with kept.workspace(points) as another:
+        assert another is not first
 
 
 def test_no_answer_depends_on_an_earlier_question():
