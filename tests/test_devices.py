@@ -30,6 +30,7 @@ from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor, register_kernel
 from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._data.arrays import accelerators
 from sklearn_torchgp._linalg import cholesky, precision
+from sklearn_torchgp._linalg.draws import joint_draws
 from sklearn_torchgp.exceptions import NotPositiveDefiniteError
 from sklearn_torchgp.inspection import (
     ClassificationDisplay,
@@ -260,10 +261,16 @@ def classification(model, X, y, weight=None):
     said["latent"], said["latent std"] = model.predict_latent(Z, return_std=True)
     said["latent cov"] = model.predict_latent(Z, return_cov=True)[1]
     # A draw is a root of the covariance times normals, and which root SVD takes depends
-    # on the last digits where eigenvalues are close; the moments are compared.
-    draws = model.sample_latent(Z, 2)
-    assert draws.shape == (*np.shape(said["latent"]), 2)
+    # on the last digits where eigenvalues are close: so draws are compared with those
+    # of the moments said here, and the moments with those of other devices.
+    draws = np.asarray(model.sample_latent(Z, 2))
+    mean, cov = np.asarray(said["latent"]), np.asarray(said["latent cov"])
+    assert draws.shape == (*mean.shape, 2)
     assert np.isfinite(draws).all()
+    if mean.ndim == 1:
+        moments = mean[:, None], cov[..., None]
+        expected = joint_draws(*moments, 2, np.random.RandomState(0))[:, 0]
+        np.testing.assert_allclose(draws, expected, rtol=1e-12, atol=1e-12)
     said["proba"] = model.predict_proba(Z)
     said["loo"] = model.loo_predict_proba()
     restored = pickle.loads(pickle.dumps(model)).set_params(device="cpu")

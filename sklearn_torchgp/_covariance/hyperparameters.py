@@ -42,8 +42,7 @@ def _read(cls):
         return None
     mark = "hyperparameter_"
     names = [name.removeprefix(mark) for name in dir(cls) if name.startswith(mark)]
-    parameters = set(signature(cls).parameters)
-    return _Class(frozenset(parameters), tuple(names))
+    return _Class(frozenset(signature(cls).parameters), tuple(names))
 
 
 def _attributes(kernel):
@@ -130,7 +129,7 @@ def _n_elements(cls, name, value):
 def _is_usual(bounds):
     """Whether the bounds are "fixed", or one pair of floats."""
     if type(bounds) is not tuple:
-        return bounds is not None and type(bounds) is str and bounds == "fixed"
+        return type(bounds) is str and bounds == "fixed"
     return len(bounds) == 2 and all(type(one) is float for one in bounds)
 
 

@@ -1,7 +1,7 @@
 """Moments at few rows, in NumPy: algorithms 2.1 and 3.2 of GPML in a dozen calls.
 
 What `DensePosterior.moments` says, without torch, whose calls take longer than their
-arithmetic here: one row with its variance, n = 50: 24 and 200 microseconds.
+arithmetic here (``benchmarks/bench_calls.py``, "predict 1 row").
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Probabilities of two classes at few rows, in NumPy.
 
 What `bernoulli.class_log_probabilities` says, without torch, whose calls take longer
-than their arithmetic here: one row by the logit link: 45 and 190 microseconds.
+than their arithmetic here (``benchmarks/bench_calls.py``, "predict_proba 1 row").
 """
 
 import numpy as np

@@ -61,8 +61,9 @@ def wants_fitted_value(theta, eval_gradient):
     return theta is None
 
 
-# Parameter values that have passed scikit-learn's checks, which take 0.05 ms a fit.
-_PASSED = set()
+# Parameter values that have passed scikit-learn's checks, a good part of a small fit;
+# forgotten when there are many, as in a search over numbers.
+_PASSED, MOST_PASSED = set(), 1000
 
 
 def _as_checked(estimator):
@@ -103,6 +104,8 @@ class GPEstimator(CallbackSupportMixin):
             values = _as_checked(self)
             if values is None or values not in _PASSED:
                 self._validate_params()
+                if len(_PASSED) >= MOST_PASSED:
+                    _PASSED.clear()
                 _PASSED.add(values)
         resolve_dtype(self.dtype)
 

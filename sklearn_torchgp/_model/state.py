@@ -19,8 +19,8 @@ from .._covariance.hyperparameters import is_constant
 from .._data.arrays import own_or_copy, resolve_dtype
 from .._linalg.memory import Workspace
 
-# Bytes of an array that are compared at every call, and of a workspace that is kept:
-# 2 to 5 microseconds, and the Gram matrix of a thousand rows.
+# Bytes of an array that are compared at every call (8000 numbers), and of a workspace
+# that is kept (the Gram matrix of a thousand rows).
 MOST_COMPARED = 2**16
 MOST_KEPT = 2**23
 
