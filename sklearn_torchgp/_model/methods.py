@@ -21,7 +21,8 @@ from .optimize import OPTIMIZERS
 METHODS = ("exact", "vecchia", "auto")
 METHODS_OF_CLASSIFIERS = ("exact",)
 
-# Rows up to which "auto" is exact.
+# Rows up to which "auto" is exact. The crossover has not been measured: that is
+# benchmarks/bench_scale.py, part "crossover".
 EXACT_ROWS = 5000
 
 # What `fit` may maximise by name: values of the parameter `objective`.
