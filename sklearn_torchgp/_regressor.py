@@ -13,23 +13,23 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
-from ._data.rows import Rows, is_table
+from ._data.rows import Rows
 from ._linalg.memory import memory_for
-from ._model.base import DEFAULT_KERNEL_IS_FREE, GPEstimator, hyperparameters
-from ._model.methods import (
-    ON_ALL_TERMS,
-    ON_TERMS_DRAWN,
-    check_numbers,
-    check_objective_of_trend,
-    check_regression,
-    choose_method,
-    regression_method,
-)
+from ._model.base import GPEstimator
+from ._model.initial import starting_kernel
+from ._model.methods import check_regression, choose_method
 from ._model.model import Model
 from ._model.objective import Objective
-from ._model.optimize import OPTIMIZERS, Stage, same_form
-from ._model.progress import cure
+from ._model.optimize import optimise
+from ._model.plans import PLANS
 from ._model.state import FittedArrays, Kept, store
+from ._regression.attributes import (
+    learn_targets,
+    rows_of,
+    set_rows,
+    set_trend,
+    targets_of,
+)
 from ._regression.leave_one_out import LeaveOneOut
 from ._regression.observations import (
     check_alpha,
@@ -42,20 +42,8 @@ from ._regression.observations import (
 from ._regression.outputs import Outputs
 from ._regression.predictions import Predictions
 from ._regression.record import FitRecord
-from ._regression.targets import Targets
-from ._regression.trend import check_mean, trend_columns
+from ._regression.trend import check_mean
 from .exceptions import NotPositiveDefiniteError, warn_of_jitter
-
-# Attributes that only some values of `mean` and `target_transform` bring.
-_OF_TARGETS = (
-    "trend_coef_", "trend_intercept_", "trend_estimator_", "target_transform_",
-    "_trend_Q", "_trend_R", "_trend_beta",
-)  # fmt: skip
-# What the last fit's rows led to: a prediction on the way to new ones has none.
-_OF_FACTOR = (
-    "alpha_", "L_", "_jitter", "order_", "neighbors_",
-    "_vecchia_sums", "_vecchia_log_det", "_vecchia_added",
-)  # fmt: skip
 
 # What a regressor asks of y.
 _NUMBERS = {"multi_output": True, "y_numeric": True}
@@ -348,44 +336,31 @@ class TorchGPRegressor(
         with self._all_or_nothing(X=X, y=y, **metadata):
             self._check_params()
             self._kept = Kept()
-            kernel = self._starting_kernel()
+            kernel = starting_kernel(self)
             self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
             self._acquaint(kernel)
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
-            chosen = choose_method(self.method, rows.X, self.dtype)
-            self.method_, self.method_reason_ = chosen
+            self.method_, self.method_reason_ = choose_method(self, rows.X)
             if rows.weight is not None:
                 cpu = torch.device("cpu")
                 check_copies(self._covariance(kernel, rows.X, cpu), rows.weight)
-            single = self.dtype == "float32" and self.method_ == "exact"
-            counts = (single or self._is_vecchia()) and self.objective != "loo"
-            copies = counts and self._knows_copies(kernel, rows.X)
-            if copies and single:
-                rows = rows.merged(as_numpy(self.alpha))
-            theta_given = tuple(hyperparameters.theta(kernel))
-            rows = self._fit_targets(rows, kind, theta_given)
-            self._acquaint(kernel, rows.X, rows.y)
-            if self._is_vecchia():
-                rows = self._averaged(rows, copies)
-            copy = np.copy if self.copy_X_train else np.asarray
-            self._set_rows(replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
-            self.kernel_ = kernel
-            n = len(rows.y)
+            self._set_training_rows(rows, kernel, kind)
+            self.kernel_, plan = kernel, self._plan
+            n = self.y_train_.shape[0]
             device = self._device_for(n)
-            n_columns, ways = n, partial(cure, self, n)
-            if self._is_vecchia():
-                n_columns, ways = self.n_neighbors, "Use fewer n_neighbors."
-            n_bytes = n * n_columns * resolve_dtype(self.dtype).itemsize
-            with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
-                reached = self._optimise(
-                    self._stages,
-                    self.n_jobs,
-                    self._together,
-                    self._watch,
-                    self._n_common(),
+            n_numbers, cure = plan.memory(self, n)
+            n_bytes = n_numbers * resolve_dtype(self.dtype).itemsize
+            with memory_for(f"Fitting {n} rows", n_bytes, device, cure):
+                reached = optimise(
+                    self,
+                    partial(plan.stages, self),
+                    n_jobs=self.n_jobs,
+                    together=partial(plan.together, self),
+                    watch=self._watch,
+                    n_common=plan.n_common(self),
                 )
                 evidence = self._condition(kind)
                 self._set_values(reached, evidence)
@@ -434,16 +409,11 @@ class TorchGPRegressor(
             self._check_params()
             new = self._new_rows(X, y, sample_weight, noise_variance)
             kind = ArrayKind(self.X_train_)
-            rows = new.after(self._old_rows())
+            rows = new.after(rows_of(self))
             self._device_for(len(rows.y))
             before = self._posterior()
-            self._fit_record = replace(
-                self._fit_record,
-                given=rows.given,
-                scatter=rows.scatter,
-                y_given=rows.y_given,
-            )
-            self._set_rows(rows, kind)
+            self._fit_record = replace(self._fit_record, **rows.merging)
+            set_rows(self, rows, kind)
             self._extend(before, kind)
         return self
 
@@ -491,10 +461,7 @@ class TorchGPRegressor(
         check_is_fitted(self, "X_train_")
         theta = self.kernel_.theta if theta is None else theta
         theta, model = self._checked_theta(theta), self._model(self._method("loo"))
-        start = None
-        if self._is_vecchia():  # the neighbours are those of `kernel_`, at every theta
-            start = model.method.blocks(model.covariance.at())
-        return Objective(model, start)(theta, eval_gradient)
+        return Objective(model, self._start_of(model))(theta, eval_gradient)
 
     # --- which model this is ---------------------------------------------------------
 
@@ -527,161 +494,46 @@ class TorchGPRegressor(
         )
         return self._covariance(self.kernel_, X, device), likelihood
 
+    @property
+    def _plan(self):
+        """Of what the last `fit` chose; before any, exact inference."""
+        return PLANS[vars(self).get("method_", "exact")]
+
     def _method(self, objective="lml", **options):
-        """What the parameters name, and the last `fit` chose."""
-        name = getattr(self, "method_", "exact")  # also before any fit
-        return regression_method(self, name, objective, **options)
-
-    def _is_vecchia(self):
-        return getattr(self, "method_", "exact") == "vecchia"
-
-    def _log_evidence(self, theta, eval_gradient):
-        """With the neighbours that the last `fit` found, whatever theta."""
-        if not self._is_vecchia():
-            return super()._log_evidence(theta, eval_gradient)
-        model = self._model()
-        start = model.method.start(FittedArrays(self, model.covariance.points.device))
-        return Objective(model, start)(theta, eval_gradient)
+        return self._plan.method(self, objective, **options)
 
     def __getattr__(self, name):
-        if name in ("L_", "alpha_") and vars(self).get("method_") == "vecchia":
-            raise AttributeError(
-                f"This {type(self).__name__} has no {name!r}: method='vecchia' factors "
-                "small blocks of the covariance, which are not kept. 'order_' and "
-                "'neighbors_' say which; use method='exact' for one factor."
-            )
-        raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r}"
-        )
+        words = f"{type(self).__name__!r} object has no attribute {name!r}"
+        plan = PLANS.get(vars(self).get("method_"))
+        if plan is not None and name in plan.absent:
+            words = f"This {type(self).__name__} has no {name!r}: {plan.absent[name]}"
+        raise AttributeError(words)
 
     def _targets(self):
         """The map between y and the process."""
         if self.target_transform is not None:
             check_is_fitted(self, "X_train_")  # there is no transform to go back by yet
-        noise = self.alpha
-        if type(noise) is not float:
-            alpha = np.asarray(as_numpy(noise), dtype=np.float64)
-            noise = alpha.item() if alpha.size == 1 else 0.0
-        if not hasattr(self, "X_train_"):
-            return Targets(noise=noise)
-        return Targets(
-            as_numpy(self._y_train_mean),
-            as_numpy(self._y_train_std),
-            getattr(self, "trend_estimator_", None),
-            self._fit_record.transform,
-            noise,
-        )
+        return targets_of(self)
 
     # --- fit, step by step -----------------------------------------------------------
 
     def _check_params(self):
         super()._check_params()
         check_mean(self.mean)
-        check_regression(self.method, self.objective, self.optimizer, self.dtype)
-        check_numbers(self)
-        check_objective_of_trend(self.method, self.objective, self.mean)
+        check_regression(self)
 
-    def _starting_kernel(self):
-        """The kernel that `fit` starts from: a copy of its own, or of the last one."""
-        kernel = self._initial_kernel(fixed=not DEFAULT_KERNEL_IS_FREE)
-        last = getattr(self, "kernel_", None)
-        warm = self.warm_start and last is not None and same_form(last, kernel)
-        # New values of the `kernel` parameter are where the user wants to start.
-        if warm and self._fit_record.theta_given == tuple(
-            hyperparameters.theta(kernel)
-        ):
-            lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
-            kernel.theta = np.clip(last.theta, lower, upper)
-        return _with_arrays(kernel) if self.optimizer is None else kernel
-
-    def _knows_copies(self, kernel, X):
-        """Whether equal rows may be counted: numbers, and a kernel that tells noise."""
-        cpu = torch.device("cpu")
-        return is_table(X) and self._covariance(kernel, X[:1], cpu).tells_noise
-
-    def _fit_targets(self, rows, kind, theta_given):
-        """Learn the map of the targets and begin a new record; rows of the process."""
-        for name in (*_OF_TARGETS, *_OF_FACTOR):  # of an earlier fit
-            vars(self).pop(name, None)
-        targets, process = Targets.fit(
-            rows,
-            mean=self.mean,
-            target_transform=self.target_transform,
-            normalize_y=self.normalize_y,
-            in_float32=self.dtype == "float32",
-        )
-        if targets.regressor is not None:
-            self.trend_estimator_ = targets.regressor
-        if self.target_transform is not None:
-            self.target_transform_ = targets.transform.transformer
-        self._y_train_mean, self._y_train_std = (
-            kind(targets.offset),
-            kind(targets.scale),
-        )
-        columns = trend_columns(self.mean, rows.X)
-        self._fit_record = FitRecord(
-            rows.kept, rows.given, columns, targets.transform, theta_given
-        )
-        return process
-
-    def _set_rows(self, rows, kind):
-        """The training data in the caller's kind of array; y of the process."""
-        for name, value in (
-            ("X_train_", rows.X),
-            ("y_train_", rows.y),
-            ("sample_weight_train_", rows.weight),
-            ("noise_variance_train_", rows.noise_variance),
-        ):
-            setattr(self, name, kind(value))
-
-    def _averaged(self, rows, copies):
-        """Rows of the process for Vecchia's approximation: equal ones as their mean.
-
-        Copies would fill the places of neighbours.
-        """
-        if copies:
-            rows = rows.averaged(as_numpy(self.alpha))
+    def _set_training_rows(self, rows, kernel, kind):
+        """The map of the targets and the rows of the process, as fitted attributes."""
+        rows = self._plan.given_rows(self, rows, kernel)
+        rows = learn_targets(self, rows, kernel, kind)
+        self._acquaint(kernel, rows.X, rows.y)
+        rows = self._plan.process_rows(self, rows, kernel)
+        seed = self._plan.seed(self._rng)
         self._fit_record = replace(
-            self._fit_record,
-            kept=rows.kept,
-            given=rows.given,
-            scatter=rows.scatter,
-            y_given=rows.y_given,
-            seed=self._rng.randint(np.iinfo(np.int32).max),
+            self._fit_record, kept=rows.kept, seed=seed, **rows.merging
         )
-        return rows
-
-    def _stages(self):
-        """Of Vecchia's approximation: on terms drawn at random, then on all."""
-        if not self._is_vecchia():
-            return super()._stages()
-        n = self.X_train_.shape[0]
-        if self._has_own_objective():
-            if not hasattr(self, "order_"):
-                self._keep(self._model().infer().posterior(), ArrayKind(self.X_train_))
-            return [Stage(n, self._objective(None))]
-        few = min(self.optimizer_rows or n, n)
-        drawn = self._model(self._method(self.objective, n_terms=few))
-        every = self._model(self._method(self.objective))
-        if not self._limits_iterations():
-            return [Stage(few, Objective(drawn)) for _ in range(2)]
-        return [
-            *(Stage(few, Objective(drawn), most, n) for most in ON_TERMS_DRAWN),
-            Stage(n, Objective(every), ON_ALL_TERMS, n),
-        ]
-
-    def _n_common(self):
-        """Stages that all starts run."""
-        return 1 if self._is_vecchia() and self._limits_iterations() else None
-
-    def _limits_iterations(self):
-        """Whether the optimiser is one of ours, and ends where a stage does."""
-        minimise = type(self)._constrained_optimization
-        own = minimise is GPEstimator._constrained_optimization
-        return own and self.optimizer in OPTIMIZERS and not self._has_own_objective()
-
-    def _together(self):
-        return None if self._is_vecchia() else super()._together()
+        copy = np.copy if self.copy_X_train else np.asarray
+        set_rows(self, replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
 
     def _training_model(self):
         """The model whose value is the objective."""
@@ -695,10 +547,10 @@ class TorchGPRegressor(
         if reached is None:
             reached = evidence
             if not is_lml:
-                objective = self._stages()[-1][1]
-                reached = objective(hyperparameters.theta(self.kernel_), False)
-        elif self._is_vecchia() and is_lml:
-            reached = evidence  # of all terms, with neighbours at the optimum
+                objective = self._plan.stages(self)[-1].objective
+                reached = objective(self._vector(), False)
+        elif is_lml:
+            reached = self._plan.final_value(reached, evidence)
         self.objective_value_ = np.float64(reached)
         # Where it was maximised the value is the optimiser's, as in scikit-learn.
         self.log_marginal_likelihood_value_ = np.float64(
@@ -738,15 +590,7 @@ class TorchGPRegressor(
             arrays["alpha_"] = arrays["alpha_"][:, 0]
         store(self, arrays, kind)
         if posterior.trend is not None:
-            beta = posterior.trend.beta.cpu().double().numpy()
-            coef, intercept = self._targets().trend(
-                *self._fit_record.columns.in_features(beta)
-            )
-            if not coef.size:
-                coef = np.zeros((len(intercept), getattr(self, "n_features_in_", 0)))
-            single = self.y_train_.ndim == 1
-            self.trend_coef_ = kind(coef[0] if single else coef)
-            self.trend_intercept_ = kind(intercept[0] if single else intercept)
+            set_trend(self, posterior.trend, kind)
 
     def _attributes_at(self, theta):
         """What a prediction needs if theta were the optimum: one factorisation."""
@@ -774,17 +618,6 @@ class TorchGPRegressor(
         rows = Rows.checked(X, y, sample_weight, noise_variance)
         return self._targets().of(rows)
 
-    def _old_rows(self):
-        return Rows(
-            as_numpy(self.X_train_),
-            as_numpy(self.y_train_),
-            as_numpy(self.sample_weight_train_),
-            as_numpy(self.noise_variance_train_),
-            given=self._fit_record.given,
-            scatter=self._fit_record.scatter,
-            y_given=self._fit_record.y_given,
-        )
-
     def _extend(self, before, kind):
         """The posterior of all rows, from that of all but the new ones."""
         try:
@@ -796,24 +629,3 @@ class TorchGPRegressor(
         except NotPositiveDefiniteError:
             value = self._condition(kind)
         self.log_marginal_likelihood_value_ = np.float64(value)
-
-
-def _with_arrays(kernel):
-    """The kernel with free vectors as arrays, as scikit-learn's `fit` leaves them.
-
-    Not by theta, whose logarithms would cost the last digit.
-    """
-    sources = hyperparameters.sources(kernel)
-    if sources is not None and not any(_is_vector(*one) for one in sources):
-        return kernel
-    params = kernel.get_params()
-    free = {h.name for h in kernel.hyperparameters if not h.fixed}
-    vectors = {n: v for n, v in params.items() if n in free and _is_vector(None, n, v)}
-    arrays = {n: np.asarray(v, float) for n, v in vectors.items()}
-    return kernel.set_params(
-        **{n: a if a.size > 1 else a.item() for n, a in arrays.items()}
-    )
-
-
-def _is_vector(_, name, value):
-    return isinstance(value, (list, tuple)) and not name.endswith("_bounds")

@@ -1,5 +1,6 @@
 """The package's own errors and warnings."""
 
+import sys
 import warnings
 
 from numpy.linalg import LinAlgError
@@ -29,6 +30,19 @@ class KernelFallbackWarning(UserWarning):
     """A kernel without a torch function is evaluated by its own NumPy code."""
 
 
+def callers_level():
+    """The `stacklevel` at which a warning points to who called the package.
+
+    Warnings come from depths that differ, such as those of one problem of several.
+    """
+    frame, level, outermost = sys._getframe(1), 1, 1
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+            outermost = level
+        frame, level = frame.f_back, level + 1
+    return outermost + 1
+
+
 def warn_of_jitter(added, alpha):
     """Tell that the final factor needed more than the noise on its diagonal."""
     warnings.warn(
@@ -37,5 +51,5 @@ def warn_of_jitter(added, alpha):
         "duplicated rows or a length scale far above the spread of X are the usual "
         "causes.",
         JitterWarning,
-        stacklevel=4,
+        stacklevel=callers_level(),
     )

@@ -9,7 +9,7 @@ from helpers import surface
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
-from sklearn_torchgp._model.optimize import growing_subsets
+from sklearn_torchgp._model.stages import growing_subsets
 from sklearn_torchgp._model.together import run_together
 
 KERNEL = 1.0 * RBF([1.0, 1.0], (1e-2, 1e2)) + WhiteKernel(0.1, (1e-4, 1e1))

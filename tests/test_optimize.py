@@ -1,9 +1,15 @@
 """The minimiser where the objective has no value."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
-from sklearn_torchgp._model.optimize import lbfgsb, run_starts
+from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
+from sklearn_torchgp._model.lbfgsb import lbfgsb
+from sklearn_torchgp._model.starts import run_starts
 
 BOUNDS = np.array([[-10.0, 10.0], [-10.0, 10.0]])
 
@@ -52,3 +58,31 @@ def test_failures_are_counted_apart_from_evaluations():
     assert good.converged
     assert not bad.converged
     assert bad.value == -np.inf
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+def test_a_warning_points_to_whoever_called(n_classes):
+    X = np.linspace(0, 9, 30)[:, None]
+    y, kernel = np.sin(X[:, 0]), RBF(1.0, (1e-1, 1.0)) + WhiteKernel(1e-4)
+    model = TorchGPRegressor(kernel)
+    if n_classes:
+        y, model = np.arange(30) * n_classes // 30, TorchGPClassifier(kernel)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y)
+    of_bounds = [w for w in caught if "close to the specified" in str(w.message)]
+    assert of_bounds
+    assert all(w.category is ConvergenceWarning for w in of_bounds)
+    assert {w.filename for w in of_bounds} == {__file__}
+
+
+def test_where_round_off_is_large_a_small_decrease_is_no_convergence():
+    """A valley of float32: no step gains what it can tell, but the slope is steep."""
+
+    def steep(theta):
+        return 1e4 + 1e-4 * abs(theta[0] - 7.0), np.sign(theta - 7.0) * 1e5
+
+    start, bounds = np.zeros(1), BOUNDS[:1]
+    found = lbfgsb(steep, start, bounds, eps=np.finfo(np.float32).eps)
+    assert abs(found[0][0] - 7) > 1e-3
+    assert not found.converged

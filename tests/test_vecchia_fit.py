@@ -20,7 +20,9 @@ from vecchia_cases import (
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp._inference.vecchia.factor import factor_with_help
-from sklearn_torchgp._model.optimize import Stage, lbfgsb, run_starts
+from sklearn_torchgp._model.lbfgsb import lbfgsb
+from sklearn_torchgp._model.stages import Stage
+from sklearn_torchgp._model.starts import run_starts
 from sklearn_torchgp.exceptions import JitterWarning, NotPositiveDefiniteError
 
 

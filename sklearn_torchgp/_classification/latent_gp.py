@@ -27,9 +27,11 @@ from .._model.base import GPEstimator
 from .._model.methods import METHODS_OF_CLASSIFIERS, classification_method
 from .._model.model import Model
 from .._model.objective import Objective
+from .._model.optimize import optimise
 from .._model.progress import cure
+from .._model.stages import Stage
 from .._model.state import FittedArrays, Kept, kept_by, store
-from ..exceptions import NotPositiveDefiniteError
+from ..exceptions import NotPositiveDefiniteError, callers_level
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class LatentGP(GPEstimator, BaseEstimator):
         with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
             model = self._model(points)
             objective = self._objective(model, self._first_start(model))
-            reached = self._optimise(lambda: [(None, objective)], watch=watch)
+            reached = optimise(self, lambda: [Stage(None, objective)], watch=watch)
             evidence = self._condition(objective)
         self.log_marginal_likelihood_value_ = evidence if reached is None else reached
         return self
@@ -212,7 +214,7 @@ class LatentGP(GPEstimator, BaseEstimator):
             f"{found.residual:.2g} after {found.n_iterations} iterations. Evidence, "
             f"gradient and predictions are inexact. {self._cure(found)}",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=callers_level(),
         )
 
     def _cure(self, found):

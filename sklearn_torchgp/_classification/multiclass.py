@@ -13,6 +13,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from .._data.arrays import as_numpy
 from .._linalg.draws import joint_draws
 from .._model.base import wants_fitted_value
+from ..exceptions import callers_level
 from .latent_gp import LatentGP
 
 
@@ -87,7 +88,7 @@ class BinaryProblems(BaseEstimator):
                 f"{whose[0][1].message} (So in {len(whose)} of {len(names)} binary "
                 f"problems: {shown}{more}.)",
                 category,
-                stacklevel=4,
+                stacklevel=callers_level(),
             )
 
     def _shared_points(self, X):

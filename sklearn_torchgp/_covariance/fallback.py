@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import torch
 
-from ..exceptions import KernelFallbackWarning
+from ..exceptions import KernelFallbackWarning, callers_level
 from .batches import one_by_one
 from .leaf import nothing
 from .slopes import differenced
@@ -94,5 +94,5 @@ def _warn_once(kernel_class):
         "code, on the CPU. The numbers are right; to make it fast, give it one with "
         "sklearn_torchgp.register_kernel.",
         KernelFallbackWarning,
-        stacklevel=2,
+        stacklevel=callers_level(),
     )

@@ -8,6 +8,7 @@ pickle by import path, joblib's workers by value where there is none.
 
 import warnings
 
+from ..exceptions import callers_level
 from . import registry
 
 
@@ -39,7 +40,7 @@ def arrive(source, make, arguments):
             f"A pickled kernel brings the function that register_kernel gave {name} "
             "where it was pickled: it now replaces the built-in one in this process.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=callers_level(),
         )
     elif here is not None and not here.arrived:
         if not _same(here.source[1], function):
@@ -48,7 +49,7 @@ def arrive(source, make, arguments):
                 "register_kernel was given in this process, which is used. Register "
                 "the same function, or load the kernel before you register.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=callers_level(),
             )
         return make(*arguments)
     registry.register(kernel_class, registry.from_outside(source, arrived=True))

@@ -7,6 +7,7 @@ import torch
 from sklearn import get_config
 
 from .._linalg.precision import has_float64
+from ..exceptions import callers_level
 
 # Of all tensors but one: in "mixed" the optimisation's factor is float32.
 DTYPES = {
@@ -54,7 +55,7 @@ def resolve_device(device, n_rows, *, dtype="float64", fitted=False):
                 f"The model names device={device!r}, which this machine does not "
                 "have; predicting on the CPU. Set device='auto' to choose by machine.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=callers_level(),
             )
             return torch.device("cpu")
         has = f"{count} usable device(s) of type {kind!r}" if count else "none"

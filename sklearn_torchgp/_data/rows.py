@@ -50,6 +50,11 @@ class Rows:
         known = None if known is None else known[kept]
         return cls(X, y[kept], weight[kept], known, kept)
 
+    @property
+    def merging(self):
+        """What says how the rows given became these, beside `kept`."""
+        return {name: getattr(self, name) for name in ("given", "scatter", "y_given")}
+
     def merged(self, alpha):
         """Equal rows once, with their number as weight, in an order of their own.
 

@@ -26,8 +26,8 @@ class Method(Protocol):
 
     A method may have further abilities, which estimators ask for by name:
     ``extend(posterior, covariance, likelihood)`` -> Inference is the posterior with
-    more rows at the same theta; ``start(arrays)`` is the `start` that a posterior's
-    `arrays` stand for, where the value at another theta depends on it;
+    more rows at the same theta; ``start(covariance, arrays)`` is the `start` that a
+    posterior's `arrays` stand for, where the value at another theta depends on it;
     ``infer_all(covariance, likelihood, thetas)`` is the list of pairs (value, gradient)
     of several thetas, evaluated as one batch.
     """

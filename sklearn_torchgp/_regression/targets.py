@@ -14,6 +14,7 @@ import numpy as np
 from .._data.rows import check_noise_variance
 from .._linalg.memory import memory_for
 from .._linalg.precision import double
+from ..exceptions import callers_level
 from .target_transform import IDENTITY, TargetMap
 from .trend import fit_regressor
 
@@ -169,7 +170,7 @@ class Targets:
         if second is not None and second.ndim == 2 and second.min() < 0:
             warnings.warn(
                 "Predicted variances smaller than 0. Setting those variances to 0.",
-                stacklevel=5,
+                stacklevel=callers_level(),
             )
             second = np.maximum(second, 0.0)
         mean = mean * self.scale + self.offset

@@ -165,8 +165,13 @@ class Vecchia:
     def posterior(self, covariance, likelihood, arrays):
         return VecchiaPosterior(self, covariance, likelihood, arrays)
 
-    def start(self, arrays):
-        """The Blocks that fitted attributes say: `order_` and `neighbors_`."""
+    def start(self, covariance, arrays):
+        """The Blocks that fitted attributes say: `order_` and `neighbors_`.
+
+        For rows left out those at the kernel's own theta, whatever theta comes.
+        """
+        if self.leaving_out:
+            return self.blocks(covariance.at())
         order = arrays["order_"].cpu().long().numpy()
         near = arrays["neighbors_"].cpu().int().numpy()
         few = min(near.shape[1] + 1, len(order))
@@ -185,7 +190,7 @@ class Vecchia:
         """
         n_old, n = posterior.covariance.points.n, covariance.points.n
         k, at = min(self.n_neighbors, n - 1), covariance.at()
-        old = self.start(posterior.arrays)
+        old = self.start(posterior.covariance, posterior.arrays)
         order = np.concatenate([old.dense, old.sparse[:, -1], np.arange(n_old, n)])
         if len(old.sparse) == 0:  # one dense block, which grows
             old, first = None, min(k + 1, n)

@@ -19,7 +19,7 @@ import torch
 from ..._linalg.cholesky import symmetrize_
 from ..._linalg.memory import row_blocks
 from ..._linalg.precision import double
-from ...exceptions import JitterWarning
+from ...exceptions import JitterWarning, callers_level
 from ..contract import Posterior
 from ..exact.method import JITTER_LADDER
 from .joint import covariance_of_errors
@@ -209,7 +209,7 @@ class VecchiaPosterior(Posterior):
         likelihood, arrays = replace(self.likelihood, y=residual), self._arrays
         if likelihood.basis is not None:
             observed = self.method.helped(likelihood, self.added)
-            blocks = self.method.start(self.arrays)
+            blocks = self.method.start(self.covariance, self.arrays)
             sums, _ = terms(self.at, observed, blocks, columns_of(observed))
             arrays["_vecchia_sums"] = sums.S[None]
         return VecchiaPosterior(self.method, self.covariance, likelihood, arrays)
@@ -271,5 +271,5 @@ def _warn_of(added):
             f"definite: up to {added:.3g} was added to the diagonals. Raise 'alpha' or "
             "add a WhiteKernel; nearly equal rows are the usual cause.",
             JitterWarning,
-            stacklevel=4,
+            stacklevel=callers_level(),
         )

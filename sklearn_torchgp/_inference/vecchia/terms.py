@@ -146,7 +146,7 @@ def terms(at, observed, blocks, columns, weights=None, *, leaving_out=False):
     """
     m, k = blocks.sparse.shape
     slices, points = batches(m, k, at.points), at.points
-    n_parts, c, n_dims = len(slices) + 1, columns.shape[1], at.tree.stop
+    n_parts, c, n_dims = len(slices) + 1, columns.shape[1], at.n_dims
     # What lives on is had before the loop: small tensors kept between large ones that
     # are given back would make the heap grow.
     S = torch.zeros(n_parts, c, c, dtype=torch.float64)

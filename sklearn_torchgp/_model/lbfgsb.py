@@ -1,0 +1,99 @@
+"""L-BFGS-B on an objective that may have no value, and that knows its round-off."""
+
+import numpy as np
+import scipy.optimize
+
+from .._linalg.threads import one_blas_thread
+
+# SciPy's status after a StopIteration.
+STOPPED = 99
+
+
+class Optimum(tuple):
+    """``(theta, value)`` as scikit-learn's optimisers return, with a report attached.
+
+    Attributes
+    ----------
+    n_iterations : int
+    converged : bool
+    message : str
+    """
+
+    def __new__(cls, theta, value, *, n_iterations, converged, message):
+        self = super().__new__(cls, (theta, value))
+        self.n_iterations = n_iterations
+        self.converged = converged
+        self.message = message
+        return self
+
+
+def lbfgsb(obj_func, initial_theta, bounds, *, eps):
+    """Minimise obj_func(theta) -> (value, gradient) within bounds by L-BFGS-B.
+
+    `eps` is the relative round-off of the objective: below 10 eps no decrease can be
+    told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). An
+    `obj_func` may have a limit of its own, `max_iterations`, and a `unit`, and one with
+    a method `iteration_ended` hears of each iteration.
+    """
+    most = getattr(obj_func, "max_iterations", None)
+    nat = 1 / getattr(obj_func, "unit", 1.0)
+    with one_blas_thread():
+        result = scipy.optimize.minimize(
+            _Retreating(obj_func),
+            initial_theta,
+            method="L-BFGS-B",
+            jac=True,
+            bounds=bounds,
+            callback=getattr(obj_func, "iteration_ended", None),
+            options={
+                "ftol": max(2.220446049250313e-09, 10 * eps),
+                "maxiter": most or 15000,
+            },
+        )
+    ended = bool(result.success) or _is_flat(result, bounds, eps, nat)
+    stopped = result.get("status") == STOPPED
+    return Optimum(
+        result.x,
+        result.fun,
+        n_iterations=int(result.nit),
+        converged=None if stopped else ended and bool(np.isfinite(result.fun)),
+        message=str(result.message),
+    )
+
+
+class _Retreating:
+    """An objective whose missing values lead the line search back.
+
+    L-BFGS-B interpolates between the values of a line; infinity with no slope, the
+    answer where there is none, makes it give up. So such a point has the value and
+    slope of a parabola around the lowest point seen, high enough never to be accepted.
+    """
+
+    def __init__(self, obj_func):
+        self.obj_func = obj_func
+        self.lowest, self.value = None, np.inf
+
+    def __call__(self, theta):
+        value, gradient = self.obj_func(theta)
+        if np.isfinite(value):
+            if value < self.value:
+                self.lowest, self.value = np.copy(theta), value
+        elif self.lowest is not None:
+            step = theta - self.lowest
+            height = 10 * (1 + abs(self.value))
+            gradient = 2 * height / max(step @ step, 1e-300) * step
+            value = self.value + height
+        return value, gradient
+
+
+def _is_flat(result, bounds, eps, nat):
+    """Whether the gradient, less what the bounds hold back, is of no account.
+
+    L-BFGS-B reports an abnormal line search when round-off leaves it no measurable
+    decrease; that is convergence, not failure, where a hyperparameter times e would
+    gain less than 0.01 nat (or 1e-5 of the objective).
+    """
+    lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
+    step = np.clip(result.x - result.jac, lower, upper) - result.x
+    small = max(0.01 * nat, max(1e-5, eps**0.5) * abs(result.fun))
+    return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))

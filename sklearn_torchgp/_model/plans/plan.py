@@ -1,0 +1,78 @@
+"""What a regressor's `fit` asks of a way to treat the covariance: a Plan."""
+
+import torch
+
+from ..._data.rows import is_table
+
+
+class Plan:
+    """How `fit` goes by a method: on which rows, in which stages, in what memory.
+
+    Without state. The `estimator` is the regressor, whose parameters are the options;
+    nothing else reads those of the method.
+
+    Attributes
+    ----------
+    absent : dict of str to str
+        Fitted attributes that there are none of -> why, and what to use instead.
+    """
+
+    absent = {}
+
+    def check_options(self, estimator):
+        """Raise ValueError for a parameter of this method, whatever method is used."""
+
+    def check(self, estimator):
+        """Raise ValueError for parameters that do not go with this method."""
+
+    def check_rows(self, X):
+        """Raise ValueError for rows that this method cannot treat."""
+
+    def method(self, estimator, objective="lml", *, ladder=False):
+        """The Method that maximises the `objective`, "lml" or "loo".
+
+        With `ladder` a matrix without a factor gets more on its diagonal.
+        """
+        raise NotImplementedError
+
+    def given_rows(self, estimator, rows, kernel):
+        """The Rows that everything is learnt from, the map of the targets first."""
+        return rows
+
+    def process_rows(self, estimator, rows, kernel):
+        """The Rows that are conditioned on; y is that of the process."""
+        return rows
+
+    def seed(self, rng):
+        """Of what is drawn at random; 0 where nothing is."""
+        return 0
+
+    def memory(self, estimator, n):
+        """How many numbers must be held for n rows, and what helps if they cannot."""
+        raise NotImplementedError
+
+    def stages(self, estimator):
+        """List of Stage: what is maximised, cheap approximations first."""
+        raise NotImplementedError
+
+    def n_common(self, estimator):
+        """Stages that all starts run; only the best goes on. None: all of them."""
+        return None
+
+    def together(self, estimator):
+        """The evaluation of all starts as one batch, where that pays; else None."""
+        return None
+
+    def final_value(self, reached, evidence):
+        """The log marginal likelihood: as the optimiser left it, or the posterior's."""
+        return reached
+
+
+def counts_copies(estimator, kernel, X):
+    """Whether equal rows may be kept once: numbers, and a kernel that tells noise.
+
+    Not to leave rows out: one with its copies is not one of equal rows.
+    """
+    if estimator.objective == "loo" or not is_table(X):
+        return False
+    return estimator._covariance(kernel, X[:1], torch.device("cpu")).tells_noise
