@@ -98,6 +98,8 @@ REGRESSION = {
     "mixed": {"dtype": "mixed"},
     "trend": {"mean": "linear"},
     "restarts": {"n_restarts_optimizer": 1, "random_state": 0},
+    "vecchia": {"method": "vecchia", "n_neighbors": 12, "random_state": 0},
+    "vecchia, loo": {"method": "vecchia", "objective": "loo", "random_state": 0},
 }
 
 
