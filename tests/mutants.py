@@ -42,7 +42,8 @@ TESTS = {
     "_regression/target": "test_target* test_trend* test_regressor_state* test_noise*",
     "_regression/trend": "test_trend* test_gradient*",
     "_regression/up": "test_partial*",
-    "_regression/attributes": "test_trend* test_target* test_regressor_s* test_partial*",
+    "_regression/attributes": "test_trend* test_target* test_regressor_s*"
+    " test_partial*",
     "_regression/predict": "test_noise* test_outputs* test_regressor_[ps]*",
     "_regression/": "test_loo* test_noise* test_weights* test_trend* test_regressor_s*"
     " test_coarse* test_together* test_partial* test_target* test_outputs*",
