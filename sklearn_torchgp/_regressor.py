@@ -581,7 +581,7 @@ class TorchGPRegressor(
     def _factor_key(self):
         """What L_ depends on beyond the rows: equal keys, the same factor."""
         alpha = tuple(np.ravel(as_numpy(self.alpha)))
-        return self._copy_of_kernel(), alpha, self.dtype
+        return self._key_of_kernel(), alpha, self.dtype
 
     def _keep(self, posterior, kind):
         """The posterior as fitted attributes."""

@@ -158,14 +158,14 @@ class FewRows:
 
         None where a value is not finite.
         """
-        between = Between(Z - self.points.centre, self._centred)
+        between = Between(Z - self.points.centre, self._centred, self._scaled)
         terms = (
             c * _product([k for k, _ in term.parts(None, between)])
             for term, c in self._own
             if not term.white
         )
         K = reduce(add, terms)
-        return K if math.isfinite(K.sum()) else None
+        return K if math.isfinite(np.add.reduce(K, axis=None)) else None
 
     def diag(self, *, noise=True):
         """k(x, x), the same for all rows."""
@@ -174,6 +174,11 @@ class FewRows:
     @cached_property
     def _centred(self):
         return self.points.centred.numpy()
+
+    @cached_property
+    def _scaled(self):
+        """The rows in units of the kernel's own length scales: see `Between`."""
+        return {}
 
     @cached_property
     def _own(self):
@@ -241,13 +246,19 @@ class AllPairs(_Pairs):
 
 
 class Between(_Pairs):
-    """The pairs of rows A (m, d) and B (n, d), for values only."""
+    """The pairs of rows A (m, d) and B (n, d), for values only.
 
-    def __init__(self, A, B):
-        self.A, self.B = A, B
+    `scaled` keeps B in units of a length scale, by the object that this is.
+    """
+
+    def __init__(self, A, B, scaled):
+        self.A, self.B, self.scaled = A, B, scaled
 
     def squared(self, length_scale):
-        return cdist(self.A / length_scale, self.B / length_scale, "sqeuclidean")
+        kept = self.scaled.get(id(length_scale))
+        if kept is None:
+            kept = self.scaled[id(length_scale)] = length_scale, self.B / length_scale
+        return cdist(self.A / length_scale, kept[1], "sqeuclidean")
 
 
 def _product(factors):

@@ -80,6 +80,30 @@ def is_constant(value):
     return kind in _PLAIN or (kind is tuple and all(type(v) in _PLAIN for v in value))
 
 
+@cache
+def _is_kernel_class(cls):
+    return issubclass(cls, kernels.Kernel)
+
+
+def is_kernel(value):
+    """Whether it is a kernel; to ask the abstract class takes ten times as long."""
+    return _is_kernel_class(type(value))
+
+
+def key(kernel):
+    """What equals that of another kernel of the same form and values, or None."""
+    found = sources(kernel)
+    if found is None:
+        return None
+    return type(kernel), *[(name, _constant(value)) for _, name, value in found]
+
+
+def _constant(value):
+    if is_kernel(value):
+        return type(value)
+    return (value.shape, value.tobytes()) if type(value) is np.ndarray else value
+
+
 def copied(kernel):
     """What `sklearn.base.clone` answers."""
     attributes = _attributes(kernel)
@@ -87,7 +111,7 @@ def copied(kernel):
         return clone(kernel)
     copy = object.__new__(type(kernel))
     for name, value in attributes.items():
-        if isinstance(value, kernels.Kernel):
+        if is_kernel(value):
             value = copied(value)
         elif type(value) is np.ndarray:
             value = value.copy()
@@ -180,7 +204,7 @@ def _append_leaves(kernel, leaves):
     attributes = _attributes(kernel)
     if attributes is None:
         return False
-    parts = [one for one in attributes.values() if isinstance(one, kernels.Kernel)]
+    parts = [one for one in attributes.values() if is_kernel(one)]
     if not parts:
         leaves.append(kernel)
     return all(_append_leaves(one, leaves) for one in parts)

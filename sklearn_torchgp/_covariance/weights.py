@@ -1,14 +1,15 @@
 """Weights of networks within a kernel: what is trained beside theta."""
 
 import numpy as np
-from sklearn.gaussian_process.kernels import Kernel
+
+from .hyperparameters import is_kernel
 
 
 def networks(kernel):
     """The parts of a kernel that have weights, in the order of its nodes."""
     found = [kernel] if hasattr(kernel, "own_weights") else []
     for part in vars(kernel).values():  # get_params takes ten times as long
-        if isinstance(part, Kernel):
+        if is_kernel(part):
             found += networks(part)
     return found
 

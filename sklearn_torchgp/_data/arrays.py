@@ -124,6 +124,8 @@ def is_foreign(array):
 
 def as_numpy(array):
     """A foreign array as NumPy on the CPU; anything else as it is."""
+    if type(array) in (np.ndarray, float):  # most are
+        return array
     if isinstance(array, torch.Tensor):
         return array.detach().cpu().resolve_conj().resolve_neg().numpy()
     if not is_foreign(array):
@@ -172,10 +174,10 @@ class ArrayKind:
 
     def __call__(self, value):
         """A tensor or NumPy array as this kind of array; scalars pass through."""
-        if not isinstance(value, (torch.Tensor, np.ndarray)):
-            return value
-        if not self.foreign:
+        if not self.foreign and isinstance(value, torch.Tensor):
             return as_numpy(value)
+        if not self.foreign or not isinstance(value, (torch.Tensor, np.ndarray)):
+            return value
         if self.namespace is None:
             return torch.as_tensor(value, device=self.device)
         return self.namespace.asarray(as_numpy(value), device=self.device)

@@ -1,6 +1,7 @@
 """Binary labels: p(y | f)^weight for y = -1 or 1, with a logit or probit link."""
 
 import math
+from functools import cached_property
 
 import torch
 
@@ -48,6 +49,14 @@ class Bernoulli(Likelihood):
         return class_log_probabilities(
             self.link, mean[:, 0], variance[:, 0].clamp(min=0)
         )
+
+    @cached_property
+    def few(self):
+        """The terms for arrays of few rows, None where there are none such."""
+        y, weight = self.y, self.weight
+        if self.link is not LINKS["logit"] or y.device.type != "cpu":
+            return None
+        return few.LogitTerms(y.numpy(), None if weight is None else weight.numpy())
 
     def few_log_proba(self, mean, variance):
         """`log_proba` of few rows, from and to ndarrays."""

@@ -120,11 +120,13 @@ class GPEstimator(Validation, CallbackSupportMixin):
         weights = np.empty(0) if self._has_own_objective() else weights_of(self.kernel_)
         return np.r_[hyperparameters.theta(self.kernel_), weights]
 
-    def _copy_of_kernel(self):
-        """A copy of kernel_ with all that it is: a clone has no trained weights."""
-        if networks(self.kernel_):
-            return deepcopy(self.kernel_)
-        return hyperparameters.copied(self.kernel_)
+    def _key_of_kernel(self):
+        """What equals that of an equal kernel_; a clone has no trained weights."""
+        kernel = self.kernel_
+        key = hyperparameters.key(kernel)
+        if key is not None:
+            return key
+        return deepcopy(kernel) if networks(kernel) else hyperparameters.copied(kernel)
 
     def _model_of_rows(self, rows):
         """The model of some of the training rows."""

@@ -5,6 +5,7 @@ import sklearn
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel
 
 from .._covariance import hyperparameters
+from .._covariance.hyperparameters import is_kernel
 
 # scikit-learn optimises its regressor's default kernel from version 1.9 on.
 DEFAULT_KERNEL_IS_FREE = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9)
@@ -37,19 +38,25 @@ def _with_arrays(kernel):
 
     Not by theta, whose logarithms would cost the last digit.
     """
-    sources = hyperparameters.sources(kernel)
-    if sources is not None and not any(_is_vector(*one) for one in sources):
+    if not _has_vectors(kernel):
         return kernel
     params = kernel.get_params()
     free = {h.name for h in kernel.hyperparameters if not h.fixed}
-    vectors = {n: v for n, v in params.items() if n in free and _is_vector(None, n, v)}
+    vectors = {n: v for n, v in params.items() if n in free and _is_vector(n, v)}
     arrays = {n: np.asarray(v, float) for n, v in vectors.items()}
     return kernel.set_params(
         **{n: a if a.size > 1 else a.item() for n, a in arrays.items()}
     )
 
 
-def _is_vector(_, name, value):
+def _has_vectors(kernel):
+    for name, value in vars(kernel).items():
+        if (is_kernel(value) and _has_vectors(value)) or _is_vector(name, value):
+            return True
+    return False
+
+
+def _is_vector(name, value):
     return isinstance(value, (list, tuple)) and not name.endswith("_bounds")
 
 

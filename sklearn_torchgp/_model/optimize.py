@@ -26,8 +26,10 @@ def optimise(
     together : callable () -> what `run_starts` takes, default=None
     """
     estimator.optimizer_results_ = []
+    if estimator.optimizer is None:
+        return None
     vector = estimator._vector()
-    if estimator.optimizer is None or not len(vector):
+    if not len(vector):
         return None
     kernel = estimator.kernel_
     p = hyperparameters.n_dims(kernel)

@@ -124,7 +124,7 @@ class Validation:
 
     def _shown(self, values, X, kind):
         """As the caller's kind of array; the last axis is dropped if it is of one."""
-        precision = resolve_dtype(self.dtype)
-        wide = torch.float64 in (float_dtype(X), precision)
         values = values[..., 0] if values.shape[-1] == 1 else values
-        return kind(values.astype(np.float64 if wide else np.float32, copy=False))
+        wide = torch.float64 in (float_dtype(X), resolve_dtype(self.dtype))
+        wanted = np.float64 if wide else np.float32
+        return kind(values if values.dtype == wanted else values.astype(wanted))

@@ -57,7 +57,7 @@ def targets_of(estimator):
     return Targets(
         as_numpy(estimator._y_train_mean),
         as_numpy(estimator._y_train_std),
-        getattr(estimator, "trend_estimator_", None),
+        vars(estimator).get("trend_estimator_"),
         estimator._fit_record.transform,
         noise,
     )

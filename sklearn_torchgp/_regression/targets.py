@@ -167,7 +167,8 @@ class Targets:
 
     def scaled(self, mean, second, X):
         """Moments of the process at X as moments of T(y)."""
-        if second is not None and second.ndim == 2 and second.min() < 0:
+        variances = second is not None and second.ndim == 2
+        if variances and np.minimum.reduce(second, axis=None) < 0:
             warnings.warn(
                 "Predicted variances smaller than 0. Setting those variances to 0.",
                 stacklevel=callers_level(),

@@ -3,6 +3,7 @@
 import torch
 
 from ..._linalg.cholesky import half_log_det, inverse_, lower_, solve
+from . import few
 from .engine import Inference, Sites, factor
 from .newton import find_mode
 
@@ -25,6 +26,8 @@ def laplace(K, likelihood, start=None, *, max_iter=100, work=None):
     Inference
         The residual is max_i |a_i - d log p / df_i|, which is 0 at the mode.
     """
+    if few.serves(K, likelihood):
+        return few.laplace(K, likelihood.few, start, max_iter=max_iter, work=work)
 
     def expand(f):
         d1, d2, d3 = likelihood.derivatives(f)
@@ -42,6 +45,7 @@ def laplace(K, likelihood, start=None, *, max_iter=100, work=None):
         expand,
         start,
         zero=torch.zeros_like(K.diagonal()),
+        eps=torch.finfo(K.dtype).eps,
         largest_variance=K.diagonal().max().item(),
         max_iter=max_iter,
     )

@@ -7,11 +7,11 @@ factorisation.
 
 From one theta to the next it is f that changes little, not a: a start is an f, and the
 full step from there, which needs no a, is the first iterate.
+
+Tensors and arrays are the same to it.
 """
 
 from typing import Any, NamedTuple
-
-import torch
 
 # The Newton decrement squared (about twice the gain that is left) at which the next
 # step is the last: convergence is quadratic, so that step lands on the mode. From 1e-7
@@ -28,7 +28,7 @@ class Mode(NamedTuple):
 
     Attributes
     ----------
-    a, f : tensors
+    a, f : tensors, or ndarrays
         K^-1 times the mode, and the mode.
     psi : float
         log p(y | f) - f' K^-1 f / 2.
@@ -40,8 +40,8 @@ class Mode(NamedTuple):
     n_steps : int
     """
 
-    a: torch.Tensor
-    f: torch.Tensor
+    a: Any
+    f: Any
     psi: float
     local: Any
     converged: bool
@@ -49,7 +49,7 @@ class Mode(NamedTuple):
     n_steps: int
 
 
-def find_mode(times_K, log_p, expand, start, *, zero, largest_variance, max_iter):
+def find_mode(times_K, log_p, expand, start, *, zero, eps, largest_variance, max_iter):
     """Climb to the mode from f = `start`, or from 0 where that is better.
 
     Parameters
@@ -62,9 +62,11 @@ def find_mode(times_K, log_p, expand, start, *, zero, largest_variance, max_iter
         ``expand(f)`` -> (gradient of log p, times_W, solve, local): W is minus its
         Hessian, ``solve(r)`` is (I + W K)^-1 r, and `local` whatever the caller wants
         back at the mode.
-    start : tensor or None
-    zero : tensor
+    start : tensor, ndarray or None
+    zero : tensor or ndarray
         Of the shape of a.
+    eps : float
+        Of the precision of all these.
     largest_variance : float
         max diag K: how far the mode may move for a small gain.
     max_iter : int
@@ -74,9 +76,8 @@ def find_mode(times_K, log_p, expand, start, *, zero, largest_variance, max_iter
     -------
     Mode
     """
-    eps = torch.finfo(zero.dtype).eps
     a, f, psi = _best_start(times_K, log_p, expand, start, zero)
-    in_float32, before = zero.dtype == torch.float32, float("inf")
+    in_float32, before = eps > 1e-10, float("inf")
     converged = False
     for step in range(max_iter + 1):
         gradient, _, solve, local = expand(f)
@@ -99,9 +100,9 @@ def find_mode(times_K, log_p, expand, start, *, zero, largest_variance, max_iter
             converged = gain <= 1e3 * noise
             break
         a, f = a + length * da, f + length * df
-    residual = (a - gradient).abs().max().item()
+    residual = abs(a - gradient).max().item()
     # Round-off can make a gain small, or negative, far from the mode.
-    converged = converged and residual <= eps**0.25 * (1 + a.abs().max().item())
+    converged = converged and residual <= eps**0.25 * (1 + abs(a).max().item())
     return Mode(a, f, _psi(log_p, a, f), local, converged, residual, step)
 
 

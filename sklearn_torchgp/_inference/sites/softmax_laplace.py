@@ -96,6 +96,7 @@ def softmax_laplace(K, likelihood, start=None, *, max_iter=100, work=None):
         expand,
         start,
         zero=torch.zeros_like(likelihood.y),
+        eps=torch.finfo(K.dtype).eps,
         largest_variance=K.diagonal(dim1=1, dim2=2).max().item(),
         max_iter=max_iter,
     )
