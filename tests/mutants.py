@@ -63,7 +63,7 @@ TESTS = {
     "_data/rows": "test_weights* test_noise* test_regressor_b* test_loo*"
     " test_classifier*",
     "_data/": "test_tensors* test_regressor_[bes]* test_devices* test_classifier*",
-    "_covariance/hyper": "test_small_calls* test_regressor_bad*",
+    "_covariance/hyper": "test_small_calls* covariance/test_fa* test_regressor_bad*",
     "_inference/few": "test_speed* test_small_calls* test_regressor_p*",
     "_covariance/few": "test_speed* covariance test_regressor_p*",
     "_covariance/features": "test_paths*",

@@ -8,8 +8,13 @@ import torch
 
 from ..exceptions import KernelFallbackWarning, callers_level
 from .batches import one_by_one
+from .hyperparameters import at_theta
 from .leaf import nothing
 from .slopes import differenced
+
+# Kernel classes whose last value at some theta was asked for its gradient: then the
+# next one is computed with it at once, which takes half of the time. A guess.
+_wanted = {}
 
 
 class Fallback:
@@ -24,13 +29,14 @@ class Fallback:
 
     def __init__(self, kernel, index, start):
         self.kernel, self.index = kernel, index
-        self.free = {"theta": slice(start, start + kernel.n_dims)}
-        self.stop = start + kernel.n_dims
+        self.n_dims = kernel.n_dims
+        self.free = {"theta": slice(start, start + self.n_dims)}
+        self.stop = start + self.n_dims
 
     def parameters(self, theta, points):
         if theta is None:
             return self.kernel
-        return self.kernel.clone_with_theta(theta[self.free["theta"]])
+        return at_theta(self.kernel, theta[self.free["theta"]])
 
     def check(self, n_features):
         if self.kernel.requires_vector_input:
@@ -41,9 +47,13 @@ class Fallback:
             return one_by_one(functools.partial(self.dense, at), rows, cols)
         kernel, m = at[self.index], rows.n
         if rows is cols:
-            K = kernel(rows.objects)
-            gradient = functools.partial(kernel, rows.objects, eval_gradient=True)
-            return self._tensor(K, rows), self._pull("ij,ijp->p", gradient, rows)
+            both = functools.partial(kernel, rows.objects, eval_gradient=True)
+            at_once = kernel is not self.kernel and _wanted.pop(type(kernel), False)
+            if at_once:
+                found = both()
+                both = lambda: found  # noqa: E731
+            K = found[0] if at_once else kernel(rows.objects)
+            return self._tensor(K, rows), self._pull("ij,ijp->p", both, rows)
         K = kernel(rows.objects, cols.objects)
 
         def gradient():  # scikit-learn has none between rows and others
@@ -67,10 +77,11 @@ class Fallback:
         return 0.0, nothing
 
     def _pull(self, contraction, evaluate, points):
-        if not self.kernel.n_dims:
+        if not self.n_dims:
             return nothing
 
         def pull(G, scale, grads):
+            _wanted[type(self.kernel)] = True
             gradient = self._tensor(evaluate()[1], points)
             found = torch.einsum(contraction, G, gradient)
             grads.append((self.free["theta"], scale, found))

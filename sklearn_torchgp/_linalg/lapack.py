@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from scipy.linalg import blas, lapack
 
-from .threads import on_one_blas_thread
+from .threads import blas_pools, on_one_blas_thread
+
+blas_pools()  # here, where SciPy's is loaded, and not in the first fit
 
 _FACTOR = {torch.float64: lapack.dpotrf, torch.float32: lapack.spotrf}
 _INVERSE = {torch.float64: lapack.dpotri, torch.float32: lapack.spotri}

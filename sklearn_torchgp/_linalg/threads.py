@@ -33,7 +33,7 @@ class one_blas_thread:
         self._changed = ()
         self._entered = not _here.limited
         if self._entered:
-            before = [(pool, pool.get_num_threads()) for pool in _blas_pools()]
+            before = [(pool, pool.get_num_threads()) for pool in blas_pools()]
             self._changed = [(pool, threads) for pool, threads in before if threads > 1]
             for pool, _ in self._changed:
                 pool.set_num_threads(1)
@@ -60,7 +60,7 @@ def on_one_blas_thread(function):
 
 
 @functools.cache
-def _blas_pools():
-    """Found once: looking for the libraries of the process takes 4 ms."""
+def blas_pools():
+    """NumPy's and SciPy's, found once: a look at all libraries takes 4 ms."""
     controller = threadpoolctl.ThreadpoolController()
     return [pool for pool in controller.lib_controllers if pool.user_api == "blas"]

@@ -186,9 +186,10 @@ class GPEstimator(Validation, CallbackSupportMixin):
 
     def _checked_theta(self, theta):
         """theta as float64 of the length that kernel_ has; else ValueError."""
-        check_is_fitted(self, "kernel_")
+        if not hasattr(self, "kernel_"):
+            check_is_fitted(self, "kernel_")  # raises, in scikit-learn's words
         theta = np.asarray(as_numpy(theta), dtype=np.float64)
-        n_dims = hyperparameters.n_dims(self.kernel_)
+        n_dims = self._model().covariance.n_dims
         if theta.shape != (n_dims,):
             raise ValueError(
                 "theta has not the correct number of entries. Should be "

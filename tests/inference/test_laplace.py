@@ -8,7 +8,9 @@ from scipy.optimize import minimize
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
 from sklearn_torchgp._inference import SITE_ALGORITHMS
+from sklearn_torchgp._inference.sites import few
 from sklearn_torchgp._likelihoods import Bernoulli
+from sklearn_torchgp.exceptions import NotPositiveDefiniteError
 
 laplace = SITE_ALGORITHMS["laplace"]
 
@@ -123,3 +125,37 @@ def test_too_few_iterations_are_reported():
     assert not result.converged
     assert result.residual > 1e-3
     assert result.n_iterations == 1
+
+
+@pytest.mark.parametrize("variance", [0.0, 1e-6, 1.0, 1e5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_few_rows_equal_torch(monkeypatch, variance, weighted):
+    X, y = two_moons(40)
+    X[1], y[:2] = X[0], [1, -1]  # a copy that says the contrary
+    weight = tensor(np.linspace(0.2, 3, 40)) if weighted else None
+    likelihood = Bernoulli("logit", tensor(y), weight)
+    K = variance * gram_of(ConstantKernel(1.0) * RBF(0.7), X)[0].clone()
+
+    def everything(start):
+        found = laplace(K.clone(), likelihood, start)
+        numbers = found.lml, *found.sites, found.alpha, found.start
+        return *numbers, found.derivative().tril(), found.converged, found.n_iterations
+
+    assert few.serves(K, likelihood)
+    cold = everything(None)
+    warm = everything(cold[4] + 0.1)
+    monkeypatch.setattr(few, "serves", lambda *_: False)
+    for found, start in ((cold, None), (warm, cold[4] + 0.1)):
+        for one, other in zip(found, everything(start), strict=True):
+            np.testing.assert_allclose(
+                one, other, rtol=1e-7, atol=1e-9 * (1 + variance)
+            )
+
+
+def test_few_rows_without_a_factor():
+    likelihood = Bernoulli("logit", torch.ones(3, dtype=torch.float64))
+    for bad in (np.nan, np.inf):
+        K = torch.eye(3, dtype=torch.float64)
+        K[1, 1] = bad
+        with pytest.raises(NotPositiveDefiniteError):
+            laplace(K, likelihood)

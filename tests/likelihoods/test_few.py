@@ -19,3 +19,21 @@ def test_few_rows_equal_torch(link, variance):
     expected = likelihood.log_proba(*map(torch.from_numpy, (mean, variances)))
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
     assert np.array_equal(found.argmax(axis=1), (mean[:, 0] > 0).astype(int))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_terms_of_few_rows_equal_torch(weighted):
+    f = np.concatenate([MEANS, MEANS + 1e-3])
+    y = torch.ones(len(f), dtype=torch.float64)
+    y[::3] = -1
+    weight = torch.linspace(0.2, 3, len(f), dtype=torch.float64) if weighted else None
+    likelihood = Bernoulli("logit", y, weight)
+    found = [likelihood.few.log_p(f), *likelihood.few.derivatives(f)]
+    tensor = torch.from_numpy(f)
+    expected = [likelihood.log_p(tensor), *likelihood.derivatives(tensor)]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-300)
+
+
+def test_a_link_without_terms_for_arrays_says_so():
+    assert Bernoulli("probit", torch.ones(3)).few is None

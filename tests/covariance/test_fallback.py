@@ -1,0 +1,103 @@
+"""Kernels that run through their own NumPy code: copies, and what they compute."""
+
+import numpy as np
+import pytest
+import torch
+from kernel_zoo import ZOO, Numpy, rows
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+
+from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp._covariance import hyperparameters
+from sklearn_torchgp._covariance.fallback import Fallback
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn_torchgp.exceptions.KernelFallbackWarning"
+)
+X = rows(12)
+
+
+class InPlace(RBF):
+    """Its theta is written into the array that it was given."""
+
+    @property
+    def theta(self):
+        return np.log(self.length_scale)
+
+    @theta.setter
+    def theta(self, theta):
+        self.length_scale[:] = np.exp(theta)
+
+
+class Logging(RBF):
+    """Tells how often it was evaluated, in a list that is no parameter."""
+
+    calls = []
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        self.calls.append(eval_gradient)
+        return super().__call__(X, Y, eval_gradient)
+
+
+class Tagged(Numpy):
+    """With a parameter of the user's that is slow to copy."""
+
+    def __init__(self, length_scale=1.0, length_scale_bounds=(1e-5, 1e5), tag=None):
+        super().__init__(length_scale, length_scale_bounds)
+        self.tag = tag
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_a_copy_at_theta_is_a_clone_with_theta(name):
+    kernel = ZOO[name]
+    before, theta = repr(kernel), kernel.theta + 0.3
+    found, wanted = (
+        make(kernel, theta)
+        for make in (hyperparameters.at_theta, type(kernel).clone_with_theta)
+    )
+    assert found == wanted
+    assert type(found) is type(kernel)
+    assert_array_equal(found.theta, wanted.theta)
+    assert_array_equal(found(X), wanted(X))
+    assert repr(kernel) == before
+
+
+@pytest.mark.parametrize("composed", [False, True])
+def test_a_theta_that_is_written_in_place_stays_out_of_the_kernel(composed):
+    part = InPlace(np.array([0.5, 1.0, 2.0]))
+    kernel = part + WhiteKernel(0.1) if composed else part
+    copy = hyperparameters.at_theta(kernel, kernel.theta + 1)
+    assert_allclose(copy.theta, kernel.theta + 1)
+    assert_array_equal(part.length_scale, [0.5, 1.0, 2.0])
+
+
+def test_parameters_that_are_no_kernel_are_shared_and_arrays_are_not():
+    kernel = Tagged(np.ones(3), tag=object())
+    copy = hyperparameters.at_theta(kernel, np.zeros(3))
+    assert copy.tag is kernel.tag
+    assert copy.length_scale is not kernel.length_scale
+
+
+def test_the_value_comes_with_the_gradient_where_that_was_asked_for_last():
+    y = X.sum(axis=1)
+    model = TorchGPRegressor(Logging() + WhiteKernel(), optimizer=None).fit(X, y)
+    theta = model.kernel_.theta
+    plain = model.log_marginal_likelihood(theta)
+    value, gradient = model.log_marginal_likelihood(theta, eval_gradient=True)
+    Logging.calls.clear()
+    again, same = model.log_marginal_likelihood(theta, eval_gradient=True)
+    assert Logging.calls == [True]
+    assert again == value == plain
+    assert_array_equal(same, gradient)
+    Logging.calls.clear()
+    model.log_marginal_likelihood(theta)
+    model.log_marginal_likelihood(theta)
+    assert Logging.calls == [True, False]  # a guess, given up at once
+
+
+def test_a_node_evaluates_what_the_kernel_does():
+    kernel = Numpy(0.7)
+    node = Fallback(kernel, 0, 0)
+    points = torch.as_tensor(X)
+    assert node.parameters(None, points) is kernel
+    assert node.parameters(np.log([0.5]), points) == Numpy(0.5)
