@@ -23,6 +23,11 @@ def serves(K, likelihood):
     return lapack.serves(K)
 
 
+# What overflows shows in the evidence, as it does on tensors.
+silently = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+
+
+@silently
 def laplace(K, terms, start, *, max_iter, work):
     """As `laplace.laplace`; `terms` are the likelihood's ``few``."""
     A, B = K.numpy(), torch.empty_like(K) if work is None else work
@@ -74,6 +79,7 @@ def _factor(A, s, work):
     return diagonal
 
 
+@silently
 def _derivative(A, work, s, d1, d3):
     """d lml / dK at the mode, as `laplace._derivative` has it; overwrites `work`."""
     R = lapack.symmetrize_(lapack.inverse_(work)).numpy()
