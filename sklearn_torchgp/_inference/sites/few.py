@@ -5,6 +5,7 @@ vectors, of which torch's take longer than their arithmetic
 (``benchmarks/bench_calls.py``, "classifier: whole fit").
 """
 
+import functools
 import math
 
 import numpy as np
@@ -23,8 +24,15 @@ def serves(K, likelihood):
     return lapack.serves(K)
 
 
-# What overflows shows in the evidence, as it does on tensors.
-silently = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def silently(function):
+    """The function, without NumPy's warnings: an overflow shows in the evidence."""
+
+    @functools.wraps(function)
+    def silent(*args, **options):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return function(*args, **options)
+
+    return silent
 
 
 @silently
