@@ -21,6 +21,7 @@ from sklearn_torchgp.kernels import (
     Categorical,
     ChangePoint,
     Columns,
+    Coregion,
     DeepKernel,
     Periodic,
     Polynomial,
@@ -169,6 +170,23 @@ def network(*widths):
     return torch.nn.Sequential(layers[0], torch.nn.Tanh(), *layers[1:])
 
 
+class Output(torch.nn.Module):
+    """The number of one of three outputs, for any row: what a Coregion sees."""
+
+    def forward(self, X):
+        return (7 * X.sum(-1, keepdim=True) % 3).floor().clamp_max(2)
+
+
+def _coregion(k, X, Z):
+    """w_i' w_j, and kappa_i where i is j."""
+    k, t = k.kernel, k.kernel.n_outputs
+    W = np.reshape([] if k.W is None else k.W, (t, k.rank))
+    i, j = (Output()(torch.from_numpy(A)).numpy().astype(int)[:, 0] for A in (X, Z))
+    return np.array(
+        [[W[a] @ W[b] + (a == b) * np.asarray(k.kappa)[a] for b in j] for a in i]
+    )
+
+
 def _pairs(function):
     """The matrix of a function of two rows (and the kernel)."""
 
@@ -273,6 +291,23 @@ OURS = {
     "categorical": (Categorical(0.8), _categorical),
     "categorical-ard": (Categorical(ARD), _categorical),
     "tanimoto": (Tanimoto(1.3), _tanimoto),
+    "coregion": (
+        DeepKernel(Output(), Coregion(3, 1, [[1.2], [-0.4], [0.7]], [0.3, 0.2, 0.5])),
+        _coregion,
+    ),
+    "coregion-partly-fixed": (
+        DeepKernel(
+            Output(),
+            Coregion(
+                3, 2, [[1.2, 0.1], [-0.4, 0.9], [0.7, -0.6]], [0.3, 0.0, 0.5],
+                [(-3, 3), "fixed", *[(-2, 2)] * 4], [(0.1, 2), "fixed", (0.1, 2)],
+            ),
+        ),
+        _coregion,
+    ),
+    "coregion-of-rank-0": (
+        DeepKernel(Output(), Coregion(3, 0, kappa=[0.3, 0.2, 0.5])), _coregion,
+    ),
     "change-point": (
         ChangePoint(
             RBF(ARD), ConstantKernel(1.3), 0.5, 4.0, 1, location_bounds=(0.1, 1.1)

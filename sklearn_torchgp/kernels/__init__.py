@@ -8,6 +8,7 @@ from .additive import Additive
 from .categorical import Categorical
 from .change_point import ChangePoint
 from .columns import Columns
+from .coregion import Coregion
 from .deep import DeepKernel
 from .dimensions import with_bounds
 from .periodic import Periodic
@@ -22,6 +23,7 @@ __all__ = [
     "Categorical",
     "ChangePoint",
     "Columns",
+    "Coregion",
     "DeepKernel",
     "Periodic",
     "Polynomial",

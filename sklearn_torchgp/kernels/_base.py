@@ -29,6 +29,7 @@ class Kernel(kernels.Kernel):
 
     parameters = ()
     linear = ()  # those of `parameters` that stand in theta as they are
+    unit_shares = {}  # of those: the share of the width of the bounds that is a unit
     may_be_zero = ()  # where fixed
     per_feature = ()  # those that may have one element for each feature
     stationary = False
@@ -42,6 +43,7 @@ class Kernel(kernels.Kernel):
                 self._value(name),
                 self.bounds_of(name),
                 linear=name in self.linear,
+                share=self.unit_shares.get(name, 1.0),
                 zero=name in self.may_be_zero,
             )
             for name in self.parameters

@@ -25,8 +25,9 @@ class Form:
         Elements that are part of theta; the others keep their value.
     bounds : ndarray (free.sum(), 2)
     linear : bool
-        Whether elements stand in theta in units of the width of their bounds, which
-        an optimiser can take steps in; else by their logarithms.
+        Whether elements stand in theta in units of a share of the width of their
+        bounds, which an optimiser can take steps in; else by their logarithms.
+    share : float
     """
 
     name: str
@@ -34,6 +35,7 @@ class Form:
     free: np.ndarray
     bounds: np.ndarray
     linear: bool = False
+    share: float = 1.0
 
     @property
     def plain(self):
@@ -50,7 +52,7 @@ class Form:
     @property
     def unit(self):
         """Of each free element that is linear."""
-        width = np.diff(self.bounds, axis=1)[:, 0]
+        width = self.share * np.diff(self.bounds, axis=1)[:, 0]
         return np.where((width > 0) & np.isfinite(width), width, 1.0)
 
     @property
@@ -80,11 +82,12 @@ class Form:
         found = found if self.free.all() else found[index]
         if not self.linear:
             return found
-        units = self.unit.tolist()
-        return found * (units[0] if len(units) == 1 else found.new_tensor(units))
+        units = self.unit
+        several = torch.from_numpy(units).to(found) if len(units) > 1 else units.item()
+        return found * several
 
 
-def form_of(kernel, name, value, bounds, *, linear=False, zero=False):
+def form_of(kernel, name, value, bounds, *, linear=False, share=1.0, zero=False):
     """The Form of a kernel's hyperparameter; ValueError for values that are none.
 
     Parameters
@@ -96,6 +99,8 @@ def form_of(kernel, name, value, bounds, *, linear=False, zero=False):
     bounds : pair, array (n, 2), "fixed", or list of pairs and "fixed"
     linear : bool
         Whether any number will do; else positive ones.
+    share : float
+        Of the width of the bounds, that is a unit of theta where linear.
     zero : bool
         Whether 0 will do, too, in elements that are fixed.
     """
@@ -111,7 +116,7 @@ def form_of(kernel, name, value, bounds, *, linear=False, zero=False):
             f"The {name!r} parameter of {type(kernel).__name__} must hold {kind}. Got "
             f"{value!r} instead."
         )
-    return Form(name, array, free, limits, linear)
+    return Form(name, array, free, limits, linear, share)
 
 
 def _numbers(value):
