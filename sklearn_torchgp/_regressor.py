@@ -31,6 +31,7 @@ from ._regression.attributes import (
     targets_of,
 )
 from ._regression.leave_one_out import LeaveOneOut
+from ._regression.multioutput import check_multi_output, extend_outputs, fit_outputs
 from ._regression.observations import (
     check_alpha,
     check_copies,
@@ -110,6 +111,19 @@ class TorchGPRegressor(
     warm_start : bool, default=False
         Whether `fit` starts from the hyperparameters of the last `fit`, where `kernel`
         still has the same form and values.
+    multi_output : {"shared", "independent", "icm"}, default="shared"
+        Of several targets. "shared": one kernel, of which all are draws, as in
+        scikit-learn. "independent": a model of each target with hyperparameters of its
+        own (`n_jobs` then are targets side by side). "icm": one model in which they are
+        correlated, the intrinsic coregionalisation model. Its covariance of target i at
+        x and j at z is k(x, z) B_ij, with B = W W' + diag(kappa) of the given `rank`
+        learned with the rest, and noise of each target on top: see Notes.
+    rank : int, default=1
+        Of multi_output="icm": columns of W, functions that the targets share; 0 for
+        none.
+    missing : {"error", "mask"}, default="error"
+        What NaN in y is. "mask": a value that was not observed and is left out of the
+        evidence, for "independent" and "icm". Rows without any value are left out.
     method : {"exact", "vecchia", "auto"}, default="exact"
         How the covariance of the rows is treated. "exact": one Cholesky factor of the
         whole matrix, O(n^2) memory and O(n^3) time. "vecchia": each row given the
@@ -161,8 +175,9 @@ class TorchGPRegressor(
         Training rows.
     y_train_ : array of shape (n_samples,) or (n_samples, n_targets)
         Training targets, normalised if `normalize_y`.
-    kernel_ : kernel
-        The kernel with optimised hyperparameters.
+    kernel_ : kernel, or list of kernel
+        The kernel with optimised hyperparameters; a list of those of all targets with
+        multi_output="independent".
     L_ : array of shape (n_samples, n_samples)
         Lower Cholesky factor of the training covariance. Exact inference only.
     alpha_ : array of shape (n_samples,) or (n_samples, n_targets)
@@ -198,6 +213,12 @@ class TorchGPRegressor(
         The fitted regressor. Only where `mean` is one.
     target_transform_ : transformer
         The fitted transformer. Only where there is one.
+    estimators_ : list of TorchGPRegressor
+        The models inside. With multi_output="independent" that of each target, fitted
+        to the rows that have it; with "icm" a single one, fitted to rows (x, j) with
+        a single target, y_j(x), those of target 0 first. Only with these two, which
+        have no `L_`, `alpha_` and trend of their own: the models inside have. Assign to
+        their attributes, not to copies here, to change what is predicted.
     sample_weight_train_, noise_variance_train_ : array or None
         Weights and known noise of the training rows, where they were given.
     jitter_ : float
@@ -213,6 +234,39 @@ class TorchGPRegressor(
     (2006), gradients by their equation 5.9. Arrays in are arrays out: NumPy for
     NumPy, lists and frames; tensors on the same device for tensors, with or without
     scikit-learn's ``array_api_dispatch``.
+
+    What several targets allow, by `multi_output`:
+
+    ==================================  ============  =============  ===================
+    what                                "shared"      "independent"  "icm"
+    ==================================  ============  =============  ===================
+    missing="mask"                      error         yes            yes
+    mean="constant", "linear"           yes           yes            error
+    mean is a regressor                 yes           one each       one each
+    target_transform                    one map       one each       one each
+    rows that are objects               yes           yes            error
+    predict with std, or covariance     yes           yes            yes
+    predict with return_cov="joint"     zeros across  zeros across   no target_transform
+    sample_y                            apart         apart          correlated
+    quantiles, intervals, densities     of each       of each        of each
+    predict_gradient, partial_fit       yes           yes            yes
+    loo_predict leaves out              a row         a value        a value
+    sample_paths                        yes           error          error
+    theta of log_marginal_likelihood    of `kernel_`  all in a row   of `kernel_`
+    `L_`, `alpha_`                      yes           error          error
+    ==================================  ============  =============  ===================
+
+    What "independent" and "icm" do not have themselves, the models in `estimators_`
+    have: ``model.estimators_[0].sample_paths()`` draws functions of the first target.
+
+    With "icm" `kernel_` is a kernel of rows (x, j),
+    ``Columns(kernel, slice(None, -1)) * Columns(Coregion(...), -1)`` plus white noise
+    of each target. The given kernel's WhiteKernel terms are the start, and the bounds,
+    of that noise (without any it is learned from a tenth of a target's mean square),
+    and its constant factors stay as they are, B saying how much each target varies. B
+    starts at what the targets correlate by in the training rows. A `kernel` that has a
+    `Coregion` in it is taken for all of this, noise included: sums of such products, or
+    a B that is given. Memory and time are those of as many rows as y has values.
 
     Examples
     --------
@@ -237,6 +291,9 @@ class TorchGPRegressor(
         "target_transform": "no_validation",
         "objective": [str, callable],
         "warm_start": ["boolean"],
+        "multi_output": [str],
+        "rank": "no_validation",
+        "missing": [str],
         "method": [str],
         "n_neighbors": "no_validation",
         "n_neighbors_predict": "no_validation",
@@ -267,6 +324,9 @@ class TorchGPRegressor(
         target_transform=None,
         objective="lml",
         warm_start=False,
+        multi_output="shared",
+        rank=1,
+        missing="error",
         method="exact",
         n_neighbors=32,
         n_neighbors_predict=128,
@@ -290,6 +350,9 @@ class TorchGPRegressor(
         self.target_transform = target_transform
         self.objective = objective
         self.warm_start = warm_start
+        self.multi_output = multi_output
+        self.rank = rank
+        self.missing = missing
         self.method = method
         self.n_neighbors = n_neighbors
         self.n_neighbors_predict = n_neighbors_predict
@@ -336,6 +399,8 @@ class TorchGPRegressor(
         with self._all_or_nothing(X=X, y=y, **metadata):
             self._check_params()
             self._kept = Kept()
+            if self.multi_output != "shared":
+                return fit_outputs(self, X, y, sample_weight, noise_variance)
             kernel = starting_kernel(self)
             self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
@@ -407,6 +472,8 @@ class TorchGPRegressor(
             return self.fit(X, y, sample_weight, noise_variance)
         with self._all_or_nothing():
             self._check_params()
+            if self._outputs is not None:
+                return extend_outputs(self, X, y, sample_weight, noise_variance)
             new = self._new_rows(X, y, sample_weight, noise_variance)
             kind = ArrayKind(self.X_train_)
             rows = new.after(rows_of(self))
@@ -459,6 +526,10 @@ class TorchGPRegressor(
             If theta has the wrong length.
         """
         check_is_fitted(self, "X_train_")
+        if self._outputs is not None:
+            return self._outputs.summed(
+                "loo_log_predictive_density", theta, eval_gradient
+            )
         theta = self.kernel_.theta if theta is None else theta
         theta, model = self._checked_theta(theta), self._model(self._method("loo"))
         return Objective(model, self._start_of(model))(theta, eval_gradient)
@@ -504,13 +575,20 @@ class TorchGPRegressor(
 
     def __getattr__(self, name):
         words = f"{type(self).__name__!r} object has no attribute {name!r}"
-        plan = PLANS.get(vars(self).get("method_"))
+        plan = vars(self).get("_outputs") or PLANS.get(vars(self).get("method_"))
         if plan is not None and name in plan.absent:
             words = f"This {type(self).__name__} has no {name!r}: {plan.absent[name]}"
         raise AttributeError(words)
 
+    def _posterior(self):
+        if self._outputs is not None:
+            return self._outputs.posterior()
+        return super()._posterior()
+
     def _targets(self):
         """The map between y and the process."""
+        if self._outputs is not None:
+            return self._outputs.targets()
         if self.target_transform is not None:
             check_is_fitted(self, "X_train_")  # there is no transform to go back by yet
         return targets_of(self)
@@ -521,6 +599,7 @@ class TorchGPRegressor(
         super()._check_params()
         check_mean(self.mean)
         check_regression(self)
+        check_multi_output(self)
 
     def _set_training_rows(self, rows, kernel, kind):
         """The map of the targets and the rows of the process, as fitted attributes."""

@@ -44,6 +44,12 @@ TESTS = {
     "_regression/up": "test_partial*",
     "_regression/attributes": "test_trend* test_target* test_regressor_s*"
     " test_partial*",
+    "_regression/each": "test_multi*",
+    "_regression/multi": "test_multi*",
+    "_regression/several": "test_multi*",
+    "_regression/independent": "test_multi*",
+    "_regression/coregional": "test_multi*",
+    "_regression/long": "test_multi*",
     "_regression/predict": "test_noise* test_outputs* test_regressor_[ps]*",
     "_regression/": "test_loo* test_noise* test_weights* test_trend* test_regressor_s*"
     " test_coarse* test_together* test_partial* test_target* test_outputs*",

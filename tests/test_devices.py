@@ -174,6 +174,35 @@ def test_regression(name, device):
     same(regression(TorchGPRegressor(device=device, **settings), *data), expected)
 
 
+@pytest.mark.parametrize("mode", ["independent", "icm"])
+def test_several_outputs(mode, device):
+    X, Z = rows(30), rows(9, seed=5)
+    y = target(X)[:, None] * TWO + X[:, :1]
+    y[::3, 1] = np.nan
+    options = {"multi_output": mode, "missing": "mask", "optimizer": None}
+
+    def said(device):
+        model = TorchGPRegressor(KERNEL, device=device, normalize_y=True, **options)
+        model.fit(X, y).partial_fit(Z[:3], np.c_[Z[:3, 0], Z[:3, 0]])
+        kernels = model.kernel_ if mode == "independent" else [model.kernel_]
+        theta = np.concatenate([kernel.theta for kernel in kernels]) + 0.1
+        lml, gradient = model.log_marginal_likelihood(theta, eval_gradient=True)
+        mean, joint = model.predict(Z, return_cov="joint")
+        return {
+            "fitted lml": model.log_marginal_likelihood_value_,
+            "lml": lml,
+            "gradient": gradient,
+            "mean": mean,
+            "joint": joint,
+            "std": model.predict(Z, return_std=True)[1],
+            "quantiles": model.predict_quantiles(Z, [0.1, 0.7]),
+            "slopes": np.stack(model.predict_gradient(Z, return_std=True)),
+            "left out": np.stack(model.loo_predict(return_std=True)),
+        }
+
+    same(said(device), said("cpu"))
+
+
 @pytest.mark.parametrize("n", [300, 700])
 def test_regression_of_more_rows(n, device):
     settings, (X, y, *_) = problem(n=n)

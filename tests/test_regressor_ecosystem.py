@@ -46,6 +46,8 @@ CONFIGURATIONS = [
     TorchGPRegressor(dtype="float32"),
     TorchGPRegressor(1.0 * RBF() + WhiteKernel(), n_restarts_optimizer=1),
     TorchGPRegressor(optimizer=None, device="cpu", copy_X_train=False),
+    TorchGPRegressor(KERNEL, multi_output="independent", missing="mask"),
+    TorchGPRegressor(KERNEL, multi_output="icm", missing="mask"),
 ]
 
 

@@ -117,6 +117,12 @@ class Posterior(ABC):
     def __init__(self, covariance, likelihood, arrays: Mapping):
         self.covariance, self.likelihood, self.arrays = covariance, likelihood, arrays
 
+    @property
+    def rows(self):
+        """The training rows as they were given: of merged ones, each copy."""
+        X, given = self.covariance.points.objects, self.likelihood.given
+        return X if given is None else X[given[0].cpu().numpy()]
+
     @abstractmethod
     def moments(self, X, spread=None, *, noise=True):
         """Mean (m, q) and spread of the latent functions at rows X, in float64.

@@ -44,6 +44,7 @@ class GPEstimator(Validation, CallbackSupportMixin):
     """
 
     objective = "lml"
+    _outputs = None  # models inside, of a regressor that has one for each target, say
     _methods = METHODS  # values of `method`
     verbose, _watch = 0, None  # who watches a `fit`, and how: see `progress`
 
@@ -165,6 +166,9 @@ class GPEstimator(Validation, CallbackSupportMixin):
         """
         if wants_fitted_value(theta, eval_gradient):
             return self.log_marginal_likelihood_value_
+        if self._outputs is not None:
+            name = "log_marginal_likelihood"
+            return self._outputs.summed(name, theta, eval_gradient, clone_kernel)
         theta = self._checked_theta(theta)
         if not clone_kernel:
             self.kernel_.theta = theta

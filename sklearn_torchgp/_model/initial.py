@@ -23,7 +23,8 @@ def initial_kernel(kernel, *, fixed):
 def starting_kernel(estimator):
     """A copy of a regressor's own kernel or, with `warm_start`, of the last one."""
     kernel = initial_kernel(estimator.kernel, fixed=not DEFAULT_KERNEL_IS_FREE)
-    last = getattr(estimator, "kernel_", None)
+    several = estimator._outputs is not None  # kernels of other things
+    last = None if several else getattr(estimator, "kernel_", None)
     warm = estimator.warm_start and last is not None and same_form(last, kernel)
     # New values of the `kernel` parameter are where the user wants to start.
     given = estimator._fit_record.theta_given

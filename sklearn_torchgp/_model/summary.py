@@ -132,12 +132,15 @@ def _optimisation(estimator):
 def _hyperparameters(estimator):
     """A dict for each number of the kernel: fixed ones, too."""
     kernel = estimator.kernel_
-    if not hasattr(kernel, "kernels"):
+    if isinstance(kernel, list):
+        problems, parts = [f"target {j}" for j in range(len(kernel))], kernel
+    elif hasattr(kernel, "kernels"):
+        problems, parts = _problem_names(estimator), kernel.kernels
+    else:
         return _rows(kernel)
-    problems = _problem_names(estimator)
     return [
         {**row, "name": f"{problem}: {row['name']}"}
-        for problem, part in zip(problems, kernel.kernels, strict=True)
+        for problem, part in zip(problems, parts, strict=True)
         for row in _rows(part)
     ]
 
@@ -154,17 +157,29 @@ def _rows(kernel):
     rows, place, params = [], 0, kernel.get_params()
     bounds, theta = kernel.bounds, kernel.theta
     for hyper in kernel.hyperparameters:
-        values = np.atleast_1d(params[hyper.name]).astype(float)
+        values, free, limits = _elements(kernel, params, hyper)
         for k, value in enumerate(values):
             name = f"{hyper.name}[{k}]" if len(values) > 1 else hyper.name
             row = {"name": name, "value": float(value), "bounds": None, "at_bound": ""}
-            if not hyper.fixed:
-                row["bounds"] = tuple(np.asarray(hyper.bounds[k], float).tolist())
+            if free[k]:
+                row["bounds"] = tuple(next(limits).tolist())
                 lower, upper = np.isclose(bounds[place], theta[place])
                 row["at_bound"] = "lower" if lower else "upper" if upper else ""
                 place += 1
             rows.append(row)
     return rows
+
+
+def _elements(kernel, params, hyper):
+    """Values of a hyperparameter, which of them are free, and the bounds of these."""
+    limits = iter(() if hyper.fixed else np.asarray(hyper.bounds, dtype=float))
+    path, _, own = hyper.name.rpartition("__")
+    owner = params[path] if path else kernel
+    if hasattr(owner, "forms"):  # of ours: some may be fixed, some None
+        form = owner.forms()[own]
+        return form.value.reshape(-1), form.free, limits
+    values = np.atleast_1d(params[hyper.name]).astype(float)
+    return values, np.full(len(values), not hyper.fixed), limits
 
 
 def _text(value):

@@ -9,10 +9,10 @@ from .record import FitRecord
 from .targets import Targets
 from .trend import trend_columns
 
-# What only some values of `mean` and `target_transform` bring.
+# What only some values of `mean`, `target_transform` and `multi_output` bring.
 OF_TARGETS = (
     "trend_coef_", "trend_intercept_", "trend_estimator_", "target_transform_",
-    "_trend_Q", "_trend_R", "_trend_beta",
+    "_trend_Q", "_trend_R", "_trend_beta", "_outputs", "estimators_",
 )  # fmt: skip
 # What the last fit's rows led to: a prediction on the way to new ones has none.
 OF_FACTOR = (

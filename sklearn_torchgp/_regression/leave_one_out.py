@@ -15,7 +15,8 @@ class LeaveOneOut:
         Equal to n fits without one row each, at the hyperparameters, the scale of y
         and (where `mean` is a regressor) the trend found on all rows; costs one matrix
         inverse. A row is left out with all the copies its weight stands for; rows of
-        weight zero were no training rows.
+        weight zero were no training rows. With ``multi_output="icm"`` each observation
+        is told by all others, those of other targets in its row among them.
 
         Parameters
         ----------
@@ -28,6 +29,7 @@ class LeaveOneOut:
         y_mean : array of shape (n_samples,) or (n_samples, n_targets)
         y_std : array of the shape of y_mean, optional
             Infinite, and y_mean NaN, for a row without which a trend is undetermined.
+            Both are NaN where y was missing.
 
         Raises
         ------
@@ -39,14 +41,8 @@ class LeaveOneOut:
         Equation 5.12 of Rasmussen and Williams (2006).
         """
         check_is_fitted(self, "X_train_")
-        posterior, targets = self._posterior(), self._targets()
-        mean, variance = map(as_numpy, posterior.leave_one_out())
-        X, given = as_numpy(self.X_train_), posterior.likelihood.given
-        if given is not None:  # of merged rows, one copy each
-            X = X[as_numpy(given[0])]
-        variance = np.broadcast_to(variance, mean.shape)
-        mean, variance = targets.of_y(mean, variance, X)
-        kind = ArrayKind(self.X_train_)
+        mean, variance = self._targets().leave_one_out(self._posterior())
+        X, kind = as_numpy(self.X_train_), ArrayKind(self.X_train_)
         if not return_std:
             return self._shown(mean, X, kind)
         return self._shown(mean, X, kind), self._shown(np.sqrt(variance), X, kind)

@@ -31,10 +31,10 @@ class SamplePaths:
         self._estimator.kernel_ = kernel = deepcopy(estimator.kernel_)
         self._targets = self._estimator._targets()
         posterior = self._estimator._posterior()
+        factors = posterior.factors()
         X = posterior.covariance.points.objects
         points = posterior.covariance.points
         nugget = posterior.covariance.nugget()[0] + posterior.jitter(points)
-        factors = posterior.factors()
         self._paths = []
         for target in range(posterior.n_functions):
             prior = [

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._linalg.draws import joint_draws, with_single_axis
+from .._linalg.draws import with_single_axis
 
 
 class Predictions:
@@ -35,8 +35,9 @@ class Predictions:
             Rows to predict at.
         return_std : bool, default=False
             Whether the standard deviation is returned, too.
-        return_cov : bool, default=False
-            Whether the joint covariance is returned, too. Not both.
+        return_cov : bool or "joint", default=False
+            Whether the covariance of the rows is returned, too, of each target by
+            itself. "joint": that of all targets, too. Not with `return_std`.
         include_noise : bool, default=None
             What the deviation or covariance is that of. True: of a new noisy
             observation, with the kernel's White part and a scalar `alpha`. False: of
@@ -57,6 +58,8 @@ class Predictions:
         y_std : array of the shape of y_mean, optional
         y_cov : array of shape (n_samples, n_samples) or \
                 (n_samples, n_samples, n_targets), optional
+            "joint": (n_samples, n_targets, n_samples, n_targets), of any number of
+            targets; zero between targets that were modelled apart.
         y_mean_grad, y_std_grad : arrays of shape (n_features,) or \
                 (n_features, n_targets), optional
 
@@ -65,14 +68,15 @@ class Predictions:
         RuntimeError
             If both `return_std` and `return_cov` are set.
         ValueError
-            If X, `include_noise` or `noise_variance` is not as described, or a gradient
-            is asked for several rows, or that of the deviation without the deviation.
+            If X, `return_cov`, `include_noise` or `noise_variance` is not as described,
+            or a gradient is asked for several rows, or that of the deviation without
+            the deviation.
         """
         if return_std and return_cov:
             raise RuntimeError(
                 "At most one of return_std or return_cov can be requested."
             )
-        spread = "cov" if return_cov else "var" if return_std else None
+        spread = _spread(return_std, return_cov)
         X, kind = self._validate_rows(X, "predict")
         posterior, targets = self._posterior(), self._targets()
         known = include_noise, noise_variance
@@ -83,6 +87,8 @@ class Predictions:
         answer = [mean]
         if spread is not None:
             second = np.sqrt(second) if return_std else second
+            if spread == "joint":
+                second = second[..., None]  # `_shown` leaves a last axis of 1 out
             answer.append(self._shown(second, X, kind))
         if return_mean_grad or return_std_grad:
             check_is_fitted(self, "X_train_")
@@ -112,10 +118,20 @@ class Predictions:
         """
         rng = check_random_state(random_state)
         X, kind = self._validate_rows(X, "sample_y")
-        targets = self._targets()
-        moments = targets.gaussian(self._posterior(), X, "cov")
-        draws = targets.draws(joint_draws(*moments, n_samples, rng))
+        draws = self._targets().sample(self._posterior(), X, n_samples, rng)
         return self._shown(with_single_axis(draws), X, kind)
+
+
+def _spread(return_std, return_cov):
+    """What is asked for beside the mean, as `Targets.moments` calls it."""
+    if isinstance(return_cov, str):
+        if return_cov == "joint":
+            return "joint"
+        raise ValueError(
+            "The 'return_cov' parameter must be True, False or 'joint'. Got "
+            f"{return_cov!r} instead."
+        )
+    return "cov" if return_cov else "var" if return_std else None
 
 
 def _check_one_row(X, return_std, of_std):

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from .._data.arrays import as_numpy
 from .._data.rows import check_noise_variance
+from .._linalg.draws import joint_draws
 from .._linalg.memory import memory_for
 from .._linalg.precision import double
 from ..exceptions import callers_level
@@ -84,9 +86,14 @@ class Targets:
     ):
         """Mean (m, t) of y, and variance (m, t), covariance (m, m, t) or None.
 
-        `spread` is None, "var" or "cov".
+        `spread` is None, "var", "cov" or "joint": the covariance (m, t, m, t) of all
+        targets, which know nothing of each other here.
         """
-        known = _known_noise(noise_variance, X, posterior)
+        if spread == "joint":
+            of = posterior, X, "cov", include_noise, noise_variance
+            mean, each = self.moments(*of)
+            return mean, independent(each)
+        known = known_noise(noise_variance, X, posterior)
         needed = spread or self.transform.mean_needs
         z = self.gaussian(posterior, X, needed, include_noise)
         mean, second = self.transform.of_y(*z)
@@ -121,8 +128,7 @@ class Targets:
         slope, variance_slope = map(_ndarray, posterior.slopes(X, variance=needed))
         slope = slope * self.scale
         if self.regressor is not None:
-            training_rows = posterior.covariance.points.objects
-            slope = slope + _regressor_slopes(self.regressor, X, training_rows)
+            slope = slope + _regressor_slopes(self.regressor, X, posterior.rows)
         if not needed:
             return slope, None
         mean, variance = self.gaussian(posterior, X, "var")
@@ -130,6 +136,17 @@ class Targets:
         twice = np.where(deviation > 0, 2 * deviation, np.inf)[:, None]
         std_slope = variance_slope * np.square(self.scale) / twice
         return self.transform.moment_gradients(mean, deviation, slope, std_slope)
+
+    def leave_one_out(self, posterior):
+        """Mean and variance (n, t) of each training target, given all other rows."""
+        mean, variance = map(as_numpy, posterior.leave_one_out())
+        variance = np.broadcast_to(variance, mean.shape)
+        return self.of_y(mean, variance, posterior.rows)
+
+    def sample(self, posterior, X, n_samples, rng):
+        """Draws (m, t, s) of y without known noise, as `predict` has its covariance."""
+        moments = self.gaussian(posterior, X, "cov")
+        return self.draws(joint_draws(*moments, n_samples, rng))
 
     def draws(self, draws):
         """Draws (m, t, s) of T(y) as draws of y."""
@@ -139,14 +156,14 @@ class Targets:
 
     def _observed(self, posterior, X, noise_variance):
         """Mean and variance (m, t) of T of an observation, and known noise of y."""
-        known = _known_noise(noise_variance, X, posterior)
+        known = known_noise(noise_variance, X, posterior)
         mean, variance = self.gaussian(posterior, X, "var", True)
         known = np.zeros(1) if known is None else known.reshape(len(known), -1)
         return mean, variance, np.broadcast_to(known, mean.shape)
 
     def gaussian(self, posterior, X, spread=None, include_noise=None):
         """Moments of T(y) as `moments` gives those of y, without known noise."""
-        include_noise = _check_include_noise(include_noise)
+        include_noise = check_include_noise(include_noise)
         noise = include_noise is not False
         moments = posterior.few_moments(X, spread, noise=noise)
         if moments is None:
@@ -180,6 +197,15 @@ class Targets:
         return mean, None if second is None else second * np.square(self.scale)
 
 
+def independent(each):
+    """The covariance (m, t, m, t) of targets that have (m, m, t) each."""
+    m, _, t = each.shape
+    joint = np.zeros((m, t, m, t))
+    for j in range(t):
+        joint[:, j, :, j] = each[..., j]
+    return joint
+
+
 def _moments(posterior, X, spread, noise):
     if spread != "cov":
         return posterior.moments(X, spread, noise=noise)
@@ -189,7 +215,7 @@ def _moments(posterior, X, spread, noise):
         return posterior.moments(X, "cov", noise=noise)
 
 
-def _known_noise(noise_variance, X, posterior):
+def known_noise(noise_variance, X, posterior):
     """Known noise of new rows as `check_noise_variance` answers it, or None."""
     if noise_variance is None:
         return None
@@ -256,7 +282,7 @@ def _regressor_slopes(regressor, X, training_rows):
     return np.stack(slopes, axis=1)
 
 
-def _check_include_noise(value):
+def check_include_noise(value):
     if value is None or isinstance(value, (bool, np.bool_)):
         return value if value is None else bool(value)
     raise ValueError(

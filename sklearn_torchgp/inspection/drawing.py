@@ -85,6 +85,16 @@ def last_step(estimator):
     return model, lambda X: transform(X if before is None else before.transform(X))
 
 
+def one_kernel(model, display):
+    """kernel_ of a model that has one; ValueError of one that has several."""
+    if isinstance(model.kernel_, list):
+        raise ValueError(
+            f"{display} shows one kernel, but kernel_ is a list of those of "
+            f"{len(model.kernel_)} targets. Give it one of the models in 'estimators_'."
+        )
+    return model.kernel_
+
+
 def feature_names(X, estimator=None):
     """Names of the columns of X, or those seen in `fit`, or x0, x1, ..."""
     names = getattr(X, "columns", None)

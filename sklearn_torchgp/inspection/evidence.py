@@ -87,7 +87,7 @@ class LogMarginalLikelihoodDisplay:
         """
         drawing.pyplot(f"{cls.__name__}.from_estimator")
         model, _ = drawing.last_step(estimator)
-        kernel = model.kernel_
+        kernel = drawing.one_kernel(model, cls.__name__)
         names, theta = _names(kernel, model), kernel.theta
         pair = _positions(hyperparameters, names)
         records = [r for r in model.optimizer_results_ if len(r.theta) == len(theta)]

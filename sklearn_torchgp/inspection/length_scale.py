@@ -71,12 +71,13 @@ class LengthScaleDisplay:
         if X is not None:
             rows = seen(X)
             spread = array(rows).astype(float).std(axis=0)
-        scales = dict(_length_scales(model.kernel_, model))
+        kernel = drawing.one_kernel(model, cls.__name__)
+        scales = dict(_length_scales(kernel, model))
         if not scales:
             raise ValueError(
                 f"{cls.__name__} needs a kernel with a length scale for each of the "
                 f"{n_features} features, such as RBF(np.ones({n_features})). Got "
-                f"{model.kernel_}."
+                f"{kernel}."
             )
         if feature_names is None:
             wide = X is not None and array(X).shape[1] == n_features
