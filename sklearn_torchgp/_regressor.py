@@ -82,8 +82,8 @@ class TorchGPRegressor(
     n_restarts_optimizer : int, default=0
         Further starts, drawn log-uniformly within the kernel's bounds.
     normalize_y : bool, default=False
-        Whether each target is scaled to zero mean and unit variance for the fit and
-        predictions are scaled back.
+        Whether each target is scaled to zero mean and unit variance (of what is known
+        of it) for the fit and predictions are scaled back.
     copy_X_train : bool, default=True
         Whether the training data are copied or only referred to.
     n_targets : int, default=None
@@ -370,7 +370,7 @@ class TorchGPRegressor(
         X : array-like of shape (n_samples, n_features), or list of object
             Training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Targets.
+            Targets; NaN where there is none, with ``missing="mask"``.
         sample_weight : array-like of shape (n_samples,), default=None
             A row of weight w stands for w copies of itself, exactly, for any real
             w >= 0; zero leaves the row out. `normalize_y` then takes the weighted
