@@ -1,5 +1,7 @@
 """New rows at fixed hyperparameters are a refit; warm starts start where fit ended."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,12 @@ def assert_same(gp, refit, rtol=1e-9):
         refit.log_marginal_likelihood_value_,
         rtol=rtol,
     )
+
+
+def test_new_rows_after_a_journey():
+    gp = fixed().fit(X[:20], Y[:20])
+    there = pickle.loads(pickle.dumps(gp)).partial_fit(X[20:], Y[20:])
+    assert_same(there, gp.partial_fit(X[20:], Y[20:]), rtol=1e-12)
 
 
 def part(value, cut):

@@ -17,7 +17,7 @@ from .._linalg.draws import joint_draws
 from .._linalg.memory import memory_for
 from .._linalg.precision import double
 from ..exceptions import callers_level
-from .target_transform import IDENTITY, TargetMap
+from .target_transform import IDENTITY, Identity, TargetMap
 from .trend import fit_regressor
 
 
@@ -228,7 +228,7 @@ def _ndarray(tensor):
 
 def _transformed(rows, transform):
     """Rows with T(y), and known noise in its units: to first order, T'(y)^2 as much."""
-    if transform is IDENTITY:
+    if isinstance(transform, Identity):  # not "is": a pickled one is a copy
         return rows
     y = rows.y.reshape(len(rows.y), -1).astype(np.float64)
     z = transform.forward(y)
