@@ -63,6 +63,9 @@ TESTS = {
     "_model/progress": "test_progress*",
     "_model/summary": "test_summary*",
     "_model/state": "test_small_calls* test_regressor_s* test_devices*",
+    "priors.py": "test_priors*",
+    "_model/log_prior": "test_priors*",
+    "_model/default": "test_default*",
     "_model/together": "test_together* test_coarse*",
     "_model/": "test_regressor_[bs]* test_optimize* test_coarse* test_together*"
     " test_partial* test_loo* test_classifier* test_devices*",

@@ -23,10 +23,11 @@ DATA = {"_data", "_linalg"}
 ALLOWED = {
     **NUMERICS,
     "exceptions": set(),
+    "priors": set(),
     "_data": {"_linalg"},
     "_covariance": DATA,
     "kernels": {"_covariance", *DATA},
-    "_model": {"_inference", "_covariance", *DATA},
+    "_model": {"_inference", "_covariance", "priors", *DATA},
     "_regression": {"_covariance", "_likelihoods", "kernels", *DATA},
     "_classification": {"_model", "_covariance", "_likelihoods", *DATA},
     "_regressor": {"_regression", "_model", *DATA},
