@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessClassifier
-from sklearn.gaussian_process.kernels import CompoundKernel
+from sklearn.gaussian_process.kernels import CompoundKernel, Kernel
 from sklearn.metrics import accuracy_score
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,6 +25,7 @@ from ._data.arrays import (
 )
 from ._data.rows import check_weights
 from ._model.base import GPEstimator
+from ._model.default import AUTO
 from ._model.methods import METHODS_OF_CLASSIFIERS, check_method
 
 _CHOICES = {
@@ -46,9 +48,12 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
 
     Parameters
     ----------
-    kernel : scikit-learn kernel, default=None
+    kernel : scikit-learn kernel or "auto", default=None
         The covariance function of the latent functions. None means ``1.0 * RBF(1.0)``,
-        not optimised.
+        not optimised. "auto" is a good start for a table of numbers in any units:
+        amplitude times an anisotropic Matern kernel (nu = 5/2), as in
+        :class:`TorchGPRegressor`, with priors that keep a separable problem from
+        growing without bound.
     optimizer : "fmin_l_bfgs_b", callable or None, default="fmin_l_bfgs_b"
         Maximiser of the (approximate) log marginal likelihood, as in
         :class:`TorchGPRegressor`. None keeps the kernel as it is.
@@ -85,6 +90,10 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         Positive; multiplies `sample_weight`. "balanced": inversely proportional to the
         weighted frequency of the class. Where the data say nothing, the heavier class
         wins: log probabilities are raised by 1e-5 times the log weight.
+    priors : dict, default=None
+        Names of ``kernel.get_params()`` -> a distribution of
+        :mod:`sklearn_torchgp.priors`, whose log density is added to what `fit`
+        maximises, in every problem: as in :class:`TorchGPRegressor`.
     method : {"exact"}, default="exact"
         How the covariance of the rows is treated. "exact": Cholesky factors of whole
         matrices, O(n^2) memory and O(n^3) time.
@@ -108,6 +117,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         The fitted problem or problems, with what prediction needs.
     log_marginal_likelihood_value_ : float
         At ``kernel_.theta``; the mean over several binary problems.
+    log_posterior_ : float
+        The same plus the log density of the priors.
     optimizer_results_ : list of Bunch
         One record for each start of each problem, as in :class:`TorchGPRegressor`.
     n_features_in_ : int
@@ -142,6 +153,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
 
     _parameter_constraints: dict = {
         **GaussianProcessClassifier._parameter_constraints,
+        "kernel": [StrOptions({AUTO}), Kernel, None],
+        "priors": "no_validation",
         "multi_class": [str],
         "inference": [str],
         "link": [str],
@@ -167,6 +180,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         inference="laplace",
         link="logit",
         class_weight=None,
+        priors=None,
         method="exact",
         device="auto",
         dtype="float64",
@@ -186,6 +200,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         self.inference = inference
         self.link = link
         self.class_weight = class_weight
+        self.priors = priors
         self.method = method
         self.device = device
         self.dtype = dtype
@@ -291,7 +306,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         """The unfitted estimator of these classes."""
         shared = [field.name for field in fields(Settings) if field.name != "softmax"]
         values = {name: getattr(self, name) for name in shared}
-        if self.kernel is not None:
+        if isinstance(self.kernel, Kernel):
             values["kernel"] = kernel = clone(self.kernel)
             self._acquaint(kernel)
         settings = Settings(softmax=self._is_softmax(), **values)
@@ -312,6 +327,11 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     def kernel_(self):
         """The optimised kernel; a CompoundKernel of those of several problems."""
         return self.base_estimator_.kernel_
+
+    @property
+    def log_posterior_(self):
+        """Evidence plus log prior at `kernel_`; the mean over several problems."""
+        return self.base_estimator_.log_posterior_
 
     @property
     def optimizer_results_(self):

@@ -8,14 +8,17 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 import torch
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Kernel
 from sklearn.metrics import r2_score
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator
+from ._model.default import AUTO, is_auto
 from ._model.initial import starting_kernel
 from ._model.methods import check_regression, choose_method
 from ._model.model import Model
@@ -60,11 +63,15 @@ class TorchGPRegressor(
 
     Parameters
     ----------
-    kernel : scikit-learn kernel, default=None
+    kernel : scikit-learn kernel or "auto", default=None
         The covariance function. None means ``ConstantKernel(1.0) * RBF(1.0)``, with
         hyperparameters optimised (before scikit-learn 1.9: fixed, as there). Kernels of
         scikit-learn run on torch; others through their own NumPy code (see
-        :func:`register_kernel`).
+        :func:`register_kernel`). "auto" is a good start for a table of numbers in any
+        units: amplitude times an anisotropic Matern kernel (nu = 5/2) plus noise, with
+        bounds and starts from the deviation of each feature, weak log-normal priors,
+        and y standardised as by `normalize_y`. Several starts are tried on at most 300
+        rows; the best goes on.
     alpha : float or array of shape (n_samples,), default=1e-10
         Added to the diagonal of the training covariance: the variance of known
         noise in (normalised) units of y squared, or numerical help. With 0 the
@@ -108,6 +115,13 @@ class TorchGPRegressor(
         and returns the value or ``(value, gradient)``; it may use the estimator's
         `log_marginal_likelihood` and `loo_log_predictive_density`, for instance to
         add the log of a prior.
+    priors : dict, default=None
+        Names of ``kernel.get_params()`` -> a distribution of
+        :mod:`sklearn_torchgp.priors`, or a list with one for each (free) element.
+        `fit` maximises the objective, whichever it is, plus their log densities: with
+        "lml" the log posterior. The densities are of the hyperparameters themselves,
+        without the Jacobian of their logarithms. Each stage of a fit, on however many
+        rows, has the whole of them. Those of kernel="auto" are replaced by name.
     warm_start : bool, default=False
         Whether `fit` starts from the hyperparameters of the last `fit`, where `kernel`
         still has the same form and values.
@@ -194,16 +208,19 @@ class TorchGPRegressor(
         A sentence why.
     log_marginal_likelihood_value_ : float
         At ``kernel_.theta``, whatever the objective.
+    log_posterior_ : float
+        `log_marginal_likelihood_value_` plus the log density of the priors at
+        ``kernel_.theta``; without priors equal to it.
     objective_value_ : float
-        The value that `fit` reached for the objective.
+        The value that `fit` reached for the objective, without the priors.
     optimizer_results_ : list of Bunch
-        One record per start: `theta_start`, `theta`, `value` (the log marginal
-        likelihood reached), `n_iterations`, `n_evaluations`, `n_coarse_evaluations`
-        (a dict from a number of rows, or "float32", to evaluations before those),
-        `n_failed_evaluations` (without a value: no Cholesky factor, or inference that
-        did not converge), `converged`, `message`, `path` (list of (theta, value): the
-        evaluations on all rows; empty for an optimiser that does not report),
-        `seconds`. Empty without optimisation.
+        One record per start: `theta_start`, `theta`, `value` (reached by what was
+        maximised, priors included), `n_iterations`, `n_evaluations`,
+        `n_coarse_evaluations` (a dict from a number of rows, or "float32", to
+        evaluations before those), `n_failed_evaluations` (without a value: no Cholesky
+        factor, or inference that did not converge), `converged`, `message`, `path`
+        (list of (theta, value): the evaluations on all rows; empty for an optimiser
+        that does not report), `seconds`. Empty without optimisation.
     trend_coef_ : array of shape (n_features,) or (n_targets, n_features)
         Coefficients of the trend (posterior mean) in units of y; zeros for a constant
         trend. Only with ``mean="constant"`` and ``mean="linear"``.
@@ -282,6 +299,8 @@ class TorchGPRegressor(
 
     _parameter_constraints: dict = {
         **GaussianProcessRegressor._parameter_constraints,
+        "kernel": [StrOptions({AUTO}), Kernel, None],
+        "priors": "no_validation",
         "alpha": [
             *GaussianProcessRegressor._parameter_constraints["alpha"],
             torch.Tensor,
@@ -308,6 +327,7 @@ class TorchGPRegressor(
     sample_weight_train_ = None
     noise_variance_train_ = None
     _fit_record = FitRecord()
+    _learns_noise = True
 
     def __init__(
         self,
@@ -323,6 +343,7 @@ class TorchGPRegressor(
         mean="zero",
         target_transform=None,
         objective="lml",
+        priors=None,
         warm_start=False,
         multi_output="shared",
         rank=1,
@@ -349,6 +370,7 @@ class TorchGPRegressor(
         self.mean = mean
         self.target_transform = target_transform
         self.objective = objective
+        self.priors = priors
         self.warm_start = warm_start
         self.multi_output = multi_output
         self.rank = rank
@@ -401,13 +423,15 @@ class TorchGPRegressor(
             self._kept = Kept()
             if self.multi_output != "shared":
                 return fit_outputs(self, X, y, sample_weight, noise_variance)
-            kernel = starting_kernel(self)
             self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
-            self._acquaint(kernel)
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
             rows = Rows.checked(X, y, sample_weight, noise_variance)
+            default = self._default_model(rows.X, rows.weight)
+            kernel = starting_kernel(self, default)
+            self._acquaint(kernel)
+            self._set_priors(kernel, default)
             self.method_, self.method_reason_ = choose_method(self, rows.X)
             if rows.weight is not None:
                 cpu = torch.device("cpu")
@@ -426,6 +450,7 @@ class TorchGPRegressor(
                     together=partial(plan.together, self),
                     watch=self._watch,
                     n_common=plan.n_common(self),
+                    default=default,
                 )
                 evidence = self._condition(kind)
                 self._set_values(reached, evidence)
@@ -594,6 +619,10 @@ class TorchGPRegressor(
         return targets_of(self)
 
     # --- fit, step by step -----------------------------------------------------------
+
+    @property
+    def _normalizes_y(self):
+        return self.normalize_y or is_auto(self.kernel)
 
     def _check_params(self):
         super()._check_params()

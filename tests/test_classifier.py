@@ -43,6 +43,7 @@ def test_is_a_scikit_learn_classifier():
         "inference",
         "link",
         "class_weight",
+        "priors",
         "method",
         "device",
         "dtype",

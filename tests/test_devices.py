@@ -40,6 +40,7 @@ from sklearn_torchgp.inspection import (
     PosteriorDisplay,
 )
 from sklearn_torchgp.metrics import crps, interval_coverage, neg_log_predictive_density
+from sklearn_torchgp.priors import Gamma, HalfNormal, LogNormal
 
 KERNEL = 1.3 * RBF([0.9, 1.4]) + WhiteKernel(0.1)
 
@@ -229,6 +230,14 @@ FITS = {
     "coarse-to-fine": {"n": 500, "optimizer": "coarse-to-fine"},
     "loo": {"n": 60, "objective": "loo"},
     "equal rows": {"n": 30, "repeat": 2},
+    "priors": {
+        "n": 30,
+        "priors": {
+            "k2__noise_level": HalfNormal(0.1),
+            "k1__k2__length_scale": [LogNormal(0.0, 0.5), Gamma(2.0, 1.0)],
+        },
+    },
+    "kernel auto": {"n": 30, "kernel": "auto", "normalize_y": True},
     "user's objective": {
         "n": 30,
         "objective": lambda model, theta, gradient: model.log_marginal_likelihood(
@@ -352,12 +361,16 @@ def test_classification(name, device):
     same(classification(TorchGPClassifier(device=device, **settings), *data), expected)
 
 
-@pytest.mark.parametrize("inference", ["laplace", "ep", "vi"])
-def test_optimised_classification(inference, device):
+@pytest.mark.parametrize(
+    ("inference", "kernel"),
+    [("laplace", RBF(1.0)), ("ep", RBF(1.0)), ("vi", RBF(1.0)), ("laplace", "auto")],
+    ids=["laplace", "ep", "vi", "auto"],
+)
+def test_optimised_classification(inference, kernel, device):
     X = rows(25)
     y = target(X) > 0
     here, there = (
-        TorchGPClassifier(RBF(1.0), inference=inference, device=place).fit(X, y)
+        TorchGPClassifier(kernel, inference=inference, device=place).fit(X, y)
         for place in ("cpu", device)
     )
     found, expected = (m.log_marginal_likelihood_value_ for m in (there, here))

@@ -404,6 +404,15 @@ def test_a_long_fit_says_once_what_it_costs(name, monkeypatch, capsys):
         assert word in said[0]
 
 
+def test_a_fit_to_copies_is_announced(monkeypatch, capsys):
+    """The rows it is measured on are of those given, not of those left distinct."""
+    monkeypatch.setattr(progress, "FEW_ROWS", 9)
+    monkeypatch.setattr(progress, "LONG", 0.0)
+    X_, y_ = np.repeat(X[:3], 8, axis=0), np.repeat(Y[:3], 8)
+    TorchGPRegressor(KERNEL + WhiteKernel(), verbose=1).fit(X_, y_)
+    assert "One evaluation on 24 rows" in capsys.readouterr().out
+
+
 def test_what_cannot_be_measured_is_not_announced(monkeypatch, capsys):
     monkeypatch.setattr(progress, "FEW_ROWS", 9)
     monkeypatch.setattr(progress, "LONG", 0.0)

@@ -52,6 +52,7 @@ class Settings:
     softmax: bool = False
     device: Any = "auto"
     dtype: str = "float64"
+    priors: Any = None
 
 
 class LatentGP(GPEstimator, BaseEstimator):
@@ -119,8 +120,10 @@ class LatentGP(GPEstimator, BaseEstimator):
         self.X_train_, self.y_train_ = X, y
         self.classes_ = np.unique(y)
         self.sample_weight_ = sample_weight
-        self.kernel_ = self._initial_kernel(fixed=True)
+        default = self._default_model(X, sample_weight)
+        self.kernel_ = default.kernel if default else self._initial_kernel(fixed=True)
         self._acquaint(self.kernel_, X, y)
+        self._set_priors(self.kernel_, default)
         if before is not None:
             self._start = before._start
         n, device = len(y), self._device_for(len(y))
@@ -129,7 +132,9 @@ class LatentGP(GPEstimator, BaseEstimator):
         with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
             model = self._model(points)
             objective = self._objective(model, self._first_start(model))
-            reached = optimise(self, lambda: [Stage(None, objective)], watch=watch)
+            reached = optimise(
+                self, lambda: [Stage(None, objective)], watch=watch, default=default
+            )
             evidence = self._condition(objective)
         self.log_marginal_likelihood_value_ = evidence if reached is None else reached
         return self

@@ -99,6 +99,10 @@ class BinaryProblems(BaseEstimator):
         return CompoundKernel([e.kernel_ for e in self.estimators_])
 
     @property
+    def log_posterior_(self):
+        return np.mean([e.log_posterior_ for e in self.estimators_])
+
+    @property
     def optimizer_results_(self):
         return [record for e in self.estimators_ for record in e.optimizer_results_]
 

@@ -1,7 +1,7 @@
 """Class weights, checked before work begins."""
 
 import numpy as np
-from sklearn.gaussian_process.kernels import WhiteKernel
+from sklearn.gaussian_process.kernels import Kernel, WhiteKernel
 from sklearn.utils.class_weight import compute_class_weight
 
 # With class weights, log probabilities are shifted by this times the log weight: where
@@ -46,7 +46,8 @@ def check_no_white(kernel, weight):
 
     The likelihood raised to a power is that of copies with one latent value in common.
     """
-    parts = [] if kernel is None else [kernel, *kernel.get_params().values()]
+    whole = isinstance(kernel, Kernel)
+    parts = [kernel, *kernel.get_params().values()] if whole else []
     white = any(isinstance(part, WhiteKernel) for part in parts)
     if white and not (weight == 1).all():
         raise ValueError(

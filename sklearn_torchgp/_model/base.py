@@ -12,8 +12,10 @@ from .._covariance.acquaint import acquaint
 from .._covariance.weights import networks, weights_of
 from .._data.arrays import as_numpy, resolve_device, resolve_dtype
 from .._inference import Prior
+from .default import default_model, feature_units, is_auto
 from .initial import initial_kernel
 from .lbfgsb import lbfgsb
+from .log_prior import LogPrior
 from .methods import METHODS
 from .objective import Objective, UserObjective
 from .optimize import OPTIMIZERS
@@ -44,6 +46,8 @@ class GPEstimator(Validation, CallbackSupportMixin):
     """
 
     objective = "lml"
+    priors = _log_prior = None
+    _learns_noise = False  # whether kernel="auto" has some
     _outputs = None  # models inside, of a regressor that has one for each target, say
     _methods = METHODS  # values of `method`
     verbose, _watch = 0, None  # who watches a `fit`, and how: see `progress`
@@ -51,6 +55,29 @@ class GPEstimator(Validation, CallbackSupportMixin):
     def _initial_kernel(self, *, fixed=False):
         """A copy of the kernel to optimise; fixed: the default without free parts."""
         return initial_kernel(self.kernel, fixed=fixed)
+
+    def _default_model(self, X, weight):
+        """What kernel="auto" stands for on these rows; None for any other kernel."""
+        if not is_auto(self.kernel):
+            return None
+        return default_model(feature_units(X, weight), noise=self._learns_noise)
+
+    def _set_priors(self, kernel, default):
+        """The log prior of a kernel: those of its Default, if any, and the user's."""
+        priors = {**(default.priors if default else {}), **(self.priors or {})}
+        vars(self).pop("_log_prior", None)  # of an earlier fit
+        if priors:
+            self._log_prior = LogPrior(priors, kernel)
+
+    @property
+    def log_posterior_(self):
+        """The evidence plus the log prior of the hyperparameters of `kernel_`."""
+        if self._outputs is not None:
+            return sum(one.log_posterior_ for one in self._outputs.estimators)
+        evidence = self.log_marginal_likelihood_value_
+        if self._log_prior is None:
+            return evidence
+        return evidence + self._log_prior(hyperparameters.theta(self.kernel_))
 
     def _acquaint(self, kernel, X=None, y=None):
         """Tell a kernel that asks for it of the names of the features, and the data."""
@@ -85,7 +112,11 @@ class GPEstimator(Validation, CallbackSupportMixin):
         return model.posterior(FittedArrays(self, device))
 
     def _prior_covariance(self, X):
-        kernel = self._initial_kernel(fixed=True)
+        if is_auto(self.kernel):  # of features and y with unit deviation
+            units = np.ones(np.shape(X)[1])
+            kernel = default_model(units, noise=self._learns_noise).kernel
+        else:
+            kernel = self._initial_kernel(fixed=True)
         return self._covariance(kernel, X, self._device_for(len(X)))
 
     def _has_own_objective(self):
@@ -93,6 +124,13 @@ class GPEstimator(Validation, CallbackSupportMixin):
         own = type(self).log_marginal_likelihood
         overridden = own is not GPEstimator.log_marginal_likelihood
         return callable(self.objective) or (self.objective == "lml" and overridden)
+
+    def _what_is_maximised(self):
+        """What lines of `verbose` call it."""
+        if self.objective != "lml":
+            return "objective"
+        has_prior = self.priors or is_auto(self.kernel)
+        return "log posterior" if has_prior else "LML"
 
     def _objective(self, model, start=None):
         """vector, eval_gradient -> what `fit` maximises [, gradient].
@@ -130,8 +168,8 @@ class GPEstimator(Validation, CallbackSupportMixin):
         return deepcopy(kernel) if networks(kernel) else hyperparameters.copied(kernel)
 
     def _model_of_rows(self, rows):
-        """The model of some of the training rows."""
-        return self._training_model().rows(rows)
+        """The model of some of the training rows, equal ones not yet merged."""
+        return self._model(self._method(self.objective)).rows(rows)
 
     def _attributes_at(self, theta):
         """Fitted attributes as if theta were the optimum; None if nobody can say."""
@@ -227,8 +265,9 @@ class GPEstimator(Validation, CallbackSupportMixin):
         -------
         summary : Summary
             With `as_dict()`: hyperparameters (value, bounds, whether at one), log
-            marginal likelihood, noise of a new observation (standard deviation), dtype,
-            device, evaluations and seconds of the optimiser, jitter.
+            marginal likelihood, log posterior (where there are priors), noise of a new
+            observation (standard deviation), dtype, device, evaluations and seconds of
+            the optimiser, jitter.
         """
         return summarise(self)
 

@@ -20,15 +20,22 @@ def initial_kernel(kernel, *, fixed):
     return ConstantKernel(1.0) * RBF(1.0)
 
 
-def starting_kernel(estimator):
-    """A copy of a regressor's own kernel or, with `warm_start`, of the last one."""
-    kernel = initial_kernel(estimator.kernel, fixed=not DEFAULT_KERNEL_IS_FREE)
+def starting_kernel(estimator, default=None):
+    """A copy of a regressor's own kernel or, with `warm_start`, of the last one.
+
+    Its own may be that of a Default.
+    """
+    if default is None:
+        kernel = initial_kernel(estimator.kernel, fixed=not DEFAULT_KERNEL_IS_FREE)
+    else:
+        kernel = default.kernel
     several = estimator._outputs is not None  # kernels of other things
     last = None if several else getattr(estimator, "kernel_", None)
     warm = estimator.warm_start and last is not None and same_form(last, kernel)
     # New values of the `kernel` parameter are where the user wants to start.
     given = estimator._fit_record.theta_given
-    if warm and given == tuple(hyperparameters.theta(kernel)):
+    same = default is not None or given == tuple(hyperparameters.theta(kernel))
+    if warm and same:
         lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
         kernel.theta = np.clip(last.theta, lower, upper)
     return _with_arrays(kernel) if estimator.optimizer is None else kernel

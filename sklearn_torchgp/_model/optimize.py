@@ -1,6 +1,7 @@
 """Find the hyperparameters: all starts, the winner, and what it warns of."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -8,15 +9,27 @@ from sklearn.exceptions import ConvergenceWarning
 from .._covariance import hyperparameters
 from .._covariance.weights import set_weights
 from ..exceptions import callers_level
+from .default import first_starts
+from .log_prior import batch_with, stages_with
 from .starts import best, run_starts, starting_points
 
 OPTIMIZERS = ("fmin_l_bfgs_b", "coarse-to-fine")
 
 
 def optimise(
-    estimator, make_stages, *, n_jobs=None, together=None, watch=None, n_common=None
+    estimator,
+    make_stages,
+    *,
+    n_jobs=None,
+    together=None,
+    watch=None,
+    n_common=None,
+    default=None,
 ):
     """Optimise `kernel_`; returns the value reached, None if nothing was done.
+
+    What is maximised is the objective plus the log prior of the hyperparameters, if
+    there is one; the value is that of the objective alone.
 
     Parameters
     ----------
@@ -24,6 +37,8 @@ def optimise(
         Its `_constrained_optimization` minimises, its `optimizer_results_` records.
     make_stages, n_jobs, watch, n_common : as `run_starts` takes them
     together : callable () -> what `run_starts` takes, default=None
+    default : Default, default=None
+        What kernel="auto" stands for: its starts are tried first.
     """
     estimator.optimizer_results_ = []
     if estimator.optimizer is None:
@@ -35,19 +50,25 @@ def optimise(
     p = hyperparameters.n_dims(kernel)
     starts = starting_points(kernel, estimator.n_restarts_optimizer, estimator._rng)
     bounds = hyperparameters.bounds(kernel)
+    if default is not None and np.array_equal(starts[0], default.starts[0]):
+        starts[:1] = first_starts(estimator, default, bounds)
     if len(vector) > p:
         starts = [np.r_[start, vector[p:]] for start in starts]
         free = np.tile([-np.inf, np.inf], (len(vector) - p, 1))
         bounds = np.vstack([bounds.reshape(-1, 2), free])
     if watch is not None:
         watch.announce(estimator, len(starts))
+    log_prior, evaluate = estimator._log_prior, together and together()
+    if log_prior is not None:
+        make_stages = partial(stages_with, log_prior, make_stages)
+        evaluate = evaluate and batch_with(log_prior, *evaluate)
     records = run_starts(
         make_stages,
         estimator._constrained_optimization,
         starts,
         bounds,
         n_jobs,
-        together and together(),
+        evaluate,
         watch,
         n_common,
     )
@@ -61,8 +82,12 @@ def optimise(
         kernel.theta = winner.theta
     estimator.optimizer_results_ = records
     warn_unless_converged(records)
-    warn_at_bounds(kernel)
-    return np.float64(winner.value)
+    if default is None:  # whose bounds are there for the arithmetic only
+        warn_at_bounds(kernel)
+    value = winner.value
+    if log_prior is not None:
+        value -= log_prior(winner.theta[:p])
+    return np.float64(value)
 
 
 def warn_unless_converged(records):

@@ -104,11 +104,11 @@ class Watch:
         """An iteration of the optimiser ended; returns whether it is to stop."""
         self.n_iterations += 1
         if self.verbose:
-            is_lml = self.given["estimator"].objective == "lml"
+            what = self.given["estimator"]._what_is_maximised()
             print(
                 f"[{self.name}] iteration {self.n_iterations}, "
                 f"{n_evaluations} evaluations, "
-                f"{'LML' if is_lml else 'objective'} {value:.6f}, "
+                f"{what} {value:.6f}, "
                 f"gradient norm {np.linalg.norm(gradient):.3g}, "
                 f"{time.perf_counter() - self.began:.2f} s",
                 flush=True,

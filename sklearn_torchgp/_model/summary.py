@@ -55,6 +55,7 @@ def summarise(estimator):
         "rows": n,
         "features": getattr(estimator, "n_features_in_", None),
         "log_marginal_likelihood": float(estimator.log_marginal_likelihood_value_),
+        "log_posterior": _log_posterior(estimator),
         "objective": _objective(estimator),
         "noise": _noise(estimator, X),
         "classes": getattr(estimator, "n_classes_", None),
@@ -86,6 +87,12 @@ def visual_block(estimator):
         doc_link_label=None,
         dash_wrapped=True,
     )
+
+
+def _log_posterior(estimator):
+    """The evidence with the log density of priors, where there are some."""
+    value = float(estimator.log_posterior_)
+    return None if value == estimator.log_marginal_likelihood_value_ else value
 
 
 def _objective(estimator):

@@ -21,6 +21,8 @@ from .._data.arrays import (
     resolve_dtype,
 )
 from .._data.rows import as_numbers
+from .default import is_auto
+from .log_prior import check_priors
 from .progress import watched
 
 # Parameter values that have passed scikit-learn's checks, a good part of a small fit;
@@ -60,6 +62,7 @@ class Validation:
                     _PASSED.clear()
                 _PASSED.add(values)
         resolve_dtype(self.dtype)
+        check_priors(self.priors)
 
     @contextmanager
     def _all_or_nothing(self, **given):
@@ -81,7 +84,7 @@ class Validation:
 
     def _input_rules(self, kernel):
         """What `validate_data` should ask of X for this kernel."""
-        if kernel is None or kernel.requires_vector_input:
+        if kernel is None or is_auto(kernel) or kernel.requires_vector_input:
             return {"dtype": "numeric", "ensure_2d": True}
         return {"dtype": None, "ensure_2d": False}
 

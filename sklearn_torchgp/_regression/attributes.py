@@ -29,7 +29,7 @@ def learn_targets(estimator, rows, kernel, kind):
         rows,
         mean=estimator.mean,
         target_transform=estimator.target_transform,
-        normalize_y=estimator.normalize_y,
+        normalize_y=estimator._normalizes_y,
         in_float32=estimator.dtype == "float32",
     )
     if targets.regressor is not None:

@@ -38,6 +38,12 @@ def check_multi_output(estimator):
             "The 'rank' parameter must be an integer of at least 0. Got "
             f"{rank!r} instead."
         )
+    if estimator.multi_output == "icm" and isinstance(estimator.kernel, str):
+        raise ValueError(
+            f"The 'kernel' parameter is {estimator.kernel!r}, which does not go with "
+            "multi_output='icm'. Use a kernel, such as 1.0 * Matern(nu=2.5) + "
+            "WhiteKernel(), or multi_output='independent'."
+        )
     mean = estimator.mean
     if estimator.multi_output == "icm" and isinstance(mean, str) and mean != "zero":
         raise ValueError(
@@ -71,7 +77,7 @@ def fit_outputs(estimator, X, y, sample_weight, noise_variance):
     last = estimator._outputs
     same = isinstance(last, OUTPUTS[estimator.multi_output])
     names = getattr(estimator, "feature_names_in_", None)
-    for name in (*OF_TARGETS, *OF_FACTOR, "kernel_"):  # of an earlier fit
+    for name in (*OF_TARGETS, *OF_FACTOR, "kernel_", "_log_prior"):  # of an earlier fit
         vars(estimator).pop(name, None)
     estimator._fit_record = FitRecord(kept=rows.kept)
     make = OUTPUTS[estimator.multi_output].fit
