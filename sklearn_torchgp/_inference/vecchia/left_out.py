@@ -13,10 +13,10 @@ import math
 import torch
 
 from ..._linalg.precision import double
+from ..columns import columns_of
 from ..exact.leave_one_out import put_back
 from .factor import factor_with_help
 from .sweep import batches, sweep
-from .terms import columns_of
 
 
 def left_out(at, observed, trend, blocks, ladder):

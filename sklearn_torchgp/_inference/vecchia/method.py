@@ -7,11 +7,12 @@ import numpy as np
 import torch
 
 from ...exceptions import NotPositiveDefiniteError
+from ..columns import columns_of, log_density, weighted_columns
 from ..contract import Inference
 from ..exact.method import JITTER_LADDER
 from .neighbors import Search
 from .posterior import VecchiaPosterior
-from .terms import Blocks, columns_of, log_density, terms, weighted_columns
+from .terms import Blocks, terms
 
 
 @dataclass(frozen=True)

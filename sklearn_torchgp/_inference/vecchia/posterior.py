@@ -20,6 +20,7 @@ from ..._linalg.cholesky import symmetrize_
 from ..._linalg.memory import row_blocks
 from ..._linalg.precision import double
 from ...exceptions import JitterWarning, callers_level
+from ..columns import Coefficients, Sums, columns_of
 from ..contract import Posterior
 from ..exact.method import JITTER_LADDER
 from .joint import covariance_of_errors
@@ -27,7 +28,7 @@ from .left_out import left_out, of_rows_given
 from .local import Local
 from .neighbors import Search
 from .sweep import batches, sweep
-from .terms import Coefficients, Sums, columns_of, terms
+from .terms import terms
 
 
 class VecchiaPosterior(Posterior):
