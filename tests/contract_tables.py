@@ -9,6 +9,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._inference import (
     Exact,
+    Inducing,
     MulticlassMethod,
     SiteMethod,
     Vecchia,
@@ -140,6 +141,8 @@ def with_ones(X):
 
 # Every row near every other: with it Vecchia's approximation is exact.
 ALL_NEAR = Vecchia(N - 1, N)
+# Inducing points at the rows: with them the bound is exact, but for its jitter.
+AT_ROWS, AT_FEW = Inducing(X), Inducing(X[:5] + 0.1)
 SCATTER2 = tensor(RNG.uniform(0.0, 0.3, (N, 2)))
 SCATTER = SCATTER2[:, :1]
 NOISE_BY_TARGET = np.c_[NOISE, NOISE[::-1]]
@@ -222,6 +225,39 @@ MODELS = {
     "vecchia-loo-weights": (
         Vecchia(3, 5, leaving_out=True), KERNEL,
         observed(2, weight=tensor(WEIGHT), scatter=SCATTER2), None, None,
+    ),
+    "inducing": (AT_ROWS, KERNEL, observed(), dense, 1e-6),
+    "inducing-targets": (
+        AT_ROWS, KERNEL, observed(2), lambda K: dense(K, 2), 1e-6
+    ),
+    "inducing-number": (
+        AT_ROWS, KERNEL, observed(noise=0.1), lambda K: dense(K, noise=0.1), 1e-6
+    ),
+    "inducing-by-target": (
+        AT_ROWS, KERNEL, observed(2, NOISE_BY_TARGET),
+        lambda K: dense_by_target(K, NOISE_BY_TARGET), 1e-6,
+    ),
+    "inducing-constant": (
+        AT_ROWS, KERNEL, observed(basis=trend("constant")),
+        lambda K: dense_with_trend(K, np.ones((N, 1))), 1e-6,
+    ),
+    "inducing-linear": (
+        AT_ROWS, KERNEL, observed(basis=trend("linear")),
+        lambda K: dense_with_trend(K, with_ones(X)), 1e-6,
+    ),
+    "inducing-by-target-linear": (
+        AT_ROWS, KERNEL, observed(2, NOISE_BY_TARGET, basis=trend("linear")),
+        None, None,
+    ),
+    "inducing-weights": (
+        AT_ROWS, KERNEL, observed(weight=tensor(WEIGHT), scatter=SCATTER), None, None
+    ),
+    "inducing-few": (AT_FEW, KERNEL, observed(2), None, None),
+    "inducing-few-by-target": (
+        AT_FEW, KERNEL, observed(2, NOISE_BY_TARGET), None, None
+    ),
+    "inducing-few-linear": (
+        AT_FEW, KERNEL, observed(2, basis=trend("linear")), None, None
     ),
     "softmax-weights": (
         MulticlassMethod(softmax_laplace), QUIET,

@@ -15,8 +15,8 @@ Z = np.random.RandomState(1).uniform(-2, 2, (9, 2))
 EXACT = [
     name
     for name in MODELS
-    if name.startswith(("exact", "vecchia"))
-    and "few" not in name
+    if name.startswith(("exact", "vecchia", "inducing"))
+    and ("few" not in name or name.startswith("inducing"))
     and "drawn" not in name
     and "loo" not in name
 ]

@@ -129,6 +129,17 @@ class CovarianceAt:
                 found.append(seen / scale.cpu().double().numpy())
         return found
 
+    def length_scales(self):
+        """The least length scale of each feature: ndarray (d,), inf without any."""
+        scales = np.full(np.shape(self.points.objects)[1], np.inf)
+        for leaf, columns in _leaves(self.tree) or []:
+            falls_with = _falls_with(leaf)
+            if falls_with:
+                scale = torch.as_tensor(self.params[leaf.index][falls_with])
+                scale = scale.cpu().double().numpy()
+                scales[columns] = np.minimum(scales[columns], scale)
+        return scales
+
     @property
     def falls_with_distance(self):
         """Whether |k| falls with one distance, that of `coordinates`, and no more."""
@@ -138,11 +149,12 @@ class CovarianceAt:
         varying = [leaf for leaf, _ in leaves if _varies(leaf)]
         return len(varying) == 1 and bool(_falls_with(varying[0]))
 
-    def slope(self, Z):
-        """k(z_i, x_j) (m, n), and its change with z_i as a function ``pull(G)``."""
-        value, pull = self.tree.slope(self.params, Z, self.points)
+    def slope(self, Z, A=None):
+        """k(z_i, a_j) (m, n), and its change with z_i as a function ``pull(G)``."""
+        A = self._rows(A)
+        value, pull = self.tree.slope(self.params, Z, A)
         zeros = Z.zeros(*Z.raw.shape)
-        return self.filled(value, Z, self.points), lambda G: zeros + pull(G)
+        return self.filled(value, Z, A), lambda G: zeros + pull(G)
 
     def filled(self, value, *rows):
         """The value on these rows as a tensor: constants are floats in the tree."""

@@ -66,11 +66,11 @@ class Covariance:
 
     def rows(self, index):
         """The covariance on some of its own rows: an index array, or a slice."""
-        return self._on(self.points[index])
+        return self.on(self.points[index])
 
     def double(self):
         """The same covariance in float64 (on the CPU where its device has none)."""
-        return self._on(self.points.double())
+        return self.on(self.points.double())
 
     def gram(self, theta=None, out=None):
         """K(X, X) with its noise, and its pullback.
@@ -113,7 +113,7 @@ class Covariance:
 
         X defaults to the own rows.
         """
-        other = self if X is None else self._on(self._points(X))
+        other = self if X is None else self.on(self._points(X))
         K, _ = other.gram(theta)
         K = K.tril() + K.tril(-1).mT
         if not noise:
@@ -160,8 +160,8 @@ class Covariance:
     def _points(self, Z):
         return Z if isinstance(Z, Points) else self.points.others(Z)
 
-    def _on(self, points):
-        """The same kernel on other rows."""
+    def on(self, points):
+        """The same kernel on other rows, which are Points."""
         other = object.__new__(Covariance)
         other._leaves, other._tree = self._leaves, self._tree
         other._kernel, other.points = self._kernel, points

@@ -6,6 +6,7 @@ A method knows neither kernels nor likelihoods nor estimators: it is handed them
 from .exact.leave_one_out import loo_log_density
 from .exact.method import Exact
 from .exact.mixed import evidence as mixed_evidence
+from .inducing.method import Inducing
 from .prior import Prior
 from .sites.ep import ep
 from .sites.laplace import laplace
@@ -22,6 +23,7 @@ __all__ = [
     "MULTICLASS_ALGORITHMS",
     "SITE_ALGORITHMS",
     "Exact",
+    "Inducing",
     "MulticlassMethod",
     "Prior",
     "SiteMethod",

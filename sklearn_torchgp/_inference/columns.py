@@ -80,13 +80,19 @@ def columns_of(observed):
 
 def weighted_columns(observed, sums):
     """The columns, and their weights, whose terms have the gradient of log p(y)."""
-    t = observed.y.shape[1]
-    trend = Coefficients.of(sums.S, t)
-    if trend is None:
-        return observed.y, torch.ones(t).to(observed.y)
-    y, H = (double(one).cpu() for one in (observed.y, observed.basis.H))
-    whitened = torch.linalg.solve_triangular(trend.R.mT, H.mT, upper=False).mT
-    columns = torch.cat([y - H @ trend.beta, whitened], dim=1)
-    weights = torch.ones(columns.shape[1], dtype=columns.dtype)
-    weights[t:] = t
+    mix, weights = mixture(sums, observed.y.shape[1])
+    if observed.basis is None:
+        return observed.y, weights.to(observed.y)
+    columns = double(columns_of(observed)).cpu() @ mix
     return columns.to(observed.y), weights.to(observed.y)
+
+
+def mixture(sums, t):
+    """The same columns as sums of those of `columns_of`: (c, c), and weights (c,)."""
+    mix, weights = torch.eye(len(sums.S), dtype=torch.float64), torch.ones(len(sums.S))
+    trend = Coefficients.of(sums.S, t)
+    if trend is not None:
+        mix[t:, :t] = -trend.beta
+        mix[t:, t:] = torch.linalg.solve_triangular(trend.R, mix[t:, t:], upper=True)
+        weights[t:] = t
+    return mix, weights.double()

@@ -162,6 +162,16 @@ class Posterior(ABC):
         """Moments of what each training row says, given all other rows."""
         raise NotImplementedError
 
+    def observed(self, function):
+        """What the training rows see of a latent function without noise: (n, p).
+
+        Parameters
+        ----------
+        function : callable
+            Rows -> tensor (m, p) of its values there.
+        """
+        return function(self.covariance.points.objects)
+
     def condition(self, residual):
         """The posterior of other observations (n, p) at the same rows and noise."""
         raise NotImplementedError

@@ -34,10 +34,12 @@ class Model:
 
     @property
     def parameters(self):
-        """The blocks of theta: those of the kernel, and of a likelihood with some."""
+        """The blocks of theta: the kernel's, and of whatever else has parameters."""
         sizes = {"kernel": self.covariance.n_dims}
         if getattr(self.likelihood, "n_dims", 0):
             sizes["likelihood"] = self.likelihood.n_dims
+        if getattr(self.method, "moves", False):
+            sizes["inducing"] = self.method.n_dims(self.covariance)
         if self.trains and self.covariance.n_weights:
             sizes["weights"] = self.covariance.n_weights
         return Parameters(**sizes)

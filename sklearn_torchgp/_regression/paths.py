@@ -4,7 +4,7 @@ A prior draw f and noise e of the training rows become a posterior draw by
 
     f(x) + k(x, X) K^-1 (y - f(X) - e),
 
-in distribution exactly (Wilson et al. 2020, "Efficiently sampling functions from
+in distribution exactly, X being whatever the rows see of a function (Wilson et al. 2020, "Efficiently sampling functions from
 Gaussian process posteriors"); a trend's coefficients are estimated from the same
 residual.
 """
@@ -45,7 +45,8 @@ class SamplePaths:
             factor = factors[0 if shared else target]
             observed = factor.likelihood
             y = observed.y[:, target if shared else 0]
-            E = (y[:, None].cpu().double() - _total(prior, X)).to(y)
+            seen = factor.observed(lambda Z, prior=prior: _total(prior, Z)).cpu()
+            E = (y[:, None].cpu().double() - seen).to(y)
             copies = 1 if observed.weight is None else observed.weight
             spread = (observed.noise + nugget) / copies
             noise = torch.from_numpy(rng.standard_normal((len(X), n_paths))).to(y)

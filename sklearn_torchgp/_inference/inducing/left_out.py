@@ -1,0 +1,49 @@
+"""Leave-one-out: each row told by the others, the points kept, by rank-one downdates.
+
+With P = C^-1, less what a trend takes, and alpha = P y, GPML 5.12 holds for what the
+points tell: mean = y - alpha / P_ii, and 1 / P_ii is the variance of it with the noise.
+What the points do not tell of a row, k_ii - |a_i|^2, is added. Here
+
+    alpha_i = lambda_i (e_i - a_i'beta),   (C^-1)_ii = lambda_i (1 - h_i),
+    h_i = lambda_i a_i'B^-1 a_i,           (C^-1 H)_i = lambda_i (H_i - a_i'B^-1 b_H).
+"""
+
+import math
+
+import torch
+
+from ..._linalg.cholesky import solve_lower
+from ..._linalg.precision import double
+from ..columns import Coefficients, mixture
+from .statistics import rows_of
+
+
+def left_out(at, whitening, observed, solution):
+    """Mean (n, t) and variance (n,) of noisy observations, for one factor."""
+    n, t = observed.y.shape
+    nugget = at.nugget()[0]
+    rows = rows_of(observed, nugget)
+    mix, _ = mixture(solution.sums, t)
+    mix = mix.to(solution.b)
+    beta = torch.cholesky_solve(solution.b @ mix, solution.L_B)
+    lost = solution.b.new_empty(n, len(mix))
+    share, missed = solution.b.new_empty(n), solution.b.new_empty(n)
+    precision, columns = double(rows.precision), double(rows.columns) @ mix
+    diagonal = double(at.diag()[0])
+    for some in whitening.blocks(n):
+        a = double(at.cross(whitening.Z, at.points[some])[0])
+        a = solve_lower(whitening.L, a)
+        lost[some] = columns[some] - a.mT @ beta
+        share[some] = solve_lower(solution.L_B, a).square().sum(0)
+        missed[some] = (diagonal[some] - a.square().sum(0)).clamp_(min=0)
+    P = 1 - precision * share
+    if Coefficients.of(solution.sums.S, t) is not None:
+        P = P - precision * lost[:, t:].square().sum(1)
+        # Without a row that alone determines a coefficient the others say nothing.
+        P = torch.where(P > 1e-10, P, 0.0)
+    mean = double(observed.y) - lost[:, :t] / P[:, None]
+    mean = torch.where(P[:, None] > 0, mean, math.nan)
+    variance = 1 / (precision * P) + missed
+    if observed.weight is not None:
+        variance += double((1 - 1 / observed.weight) / rows.share)
+    return mean, variance

@@ -1,0 +1,186 @@
+"""Pass one: what all rows say of the inducing points, summed over blocks of rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from ..._linalg.cholesky import cholesky_, half_log_det, lower_, solve_lower
+from ..._linalg.memory import row_blocks
+from ..._linalg.precision import double
+from ..columns import Sums, columns_of
+
+# Part of the mean of its diagonal that the diagonal of K_uu gets: points may meet.
+JITTER = 1e-8
+
+# Fewest rows of a block: products with fewer columns are slower (one core of a CPU).
+FEWEST_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as the bound sees them, for one factor.
+
+    Attributes
+    ----------
+    precision : tensor (n,)
+        lambda, of the mean of a row's copies.
+    columns : tensor (n, c)
+    share : tensor (n,)
+        1 / noise of one copy: by how much log lambda falls with it.
+    """
+
+    precision: torch.Tensor
+    columns: torch.Tensor
+    share: torch.Tensor
+
+
+def rows_of(observed, nugget):
+    """The Rows of the observations of one factor.
+
+    Raises
+    ------
+    ValueError
+        Where there is no noise.
+    """
+    noise = observed.noise + nugget
+    if not bool((noise > 0).all()):
+        raise ValueError(
+            "method='inducing' sees rows through noise, and some of them have none: "
+            "their noise is that of 'alpha', 'noise_variance' and of a WhiteKernel. "
+            "Set alpha=1e-6 or more, add a WhiteKernel, or use method='exact'."
+        )
+    share = 1 / noise
+    precision = share if observed.weight is None else observed.weight * share
+    return Rows(precision, columns_of(observed), share)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sums over rows, of one factor, in float64; see the package.
+
+    Attributes
+    ----------
+    S : tensor (m, m)
+    b : tensor (m, c)
+    squares : tensor (c, c)
+        sum_i lambda_i c_i c_i'.
+    rest : tensor (2,)
+        sum_i lambda_i (k_ii - |a_i|^2), and sum_i log lambda_i.
+    """
+
+    S: torch.Tensor
+    b: torch.Tensor
+    squares: torch.Tensor
+    rest: torch.Tensor
+
+    def __add__(self, other):
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Statistics(*(one + more for one, more in pairs))
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """The inducing points at one theta.
+
+    Attributes
+    ----------
+    Z : Points
+    L : tensor (m, m)
+        Of K_uu with its jitter, in float64.
+    jitter : float
+        In parts of the mean diagonal.
+    pull : callable
+        The pullback of K_uu.
+    """
+
+    Z: object
+    L: torch.Tensor
+    jitter: float
+    pull: Callable
+
+    @classmethod
+    def at(cls, at, Z):
+        """At one theta; NotPositiveDefiniteError where K_uu is no covariance."""
+        value, pull = at.cross(Z, Z)
+        K, eps = double(value).clone(), torch.finfo(value.dtype).eps
+        jitter = max(JITTER, eps * (Z.n + 50))
+        K.diagonal().add_(jitter * K.diagonal().mean())
+        return cls(Z, lower_(cholesky_(K)), jitter, pull)
+
+    def blocks(self, n):
+        """Slices of n rows."""
+        bytes_per_row = self.Z.n * self.Z.itemsize
+        return row_blocks(n, bytes_per_row, self.Z.device, FEWEST_ROWS)
+
+
+def statistics(at, whitening, factors, work):
+    """The Statistics of each factor, from one pass over the rows of `at`.
+
+    Parameters
+    ----------
+    at : CovarianceAt
+    whitening : Whitening
+    factors : list of Rows
+    work : Workspace
+    """
+    points, m = at.points, whitening.Z.n
+    L = whitening.L.to(points.zeros(0))
+    found = [_without_rows(m, one.columns.shape[1], whitening.L) for one in factors]
+    product = work.buffer("a a'", m, m)
+    diagonal = at.diag()[0]
+    for some in whitening.blocks(points.n):
+        a = solve_lower(L, at.cross(whitening.Z, points[some])[0])
+        missed = double(diagonal[some] - a.square().sum(0))
+        scaled = work.buffer("scaled", *a.shape)
+        for one, total in zip(factors, found, strict=True):
+            precision, columns = one.precision[some], one.columns[some]
+            torch.mul(a, precision, out=scaled)
+            total.S.add_(double(torch.mm(scaled, a.mT, out=product)))
+            total.b.add_(double(scaled @ columns))
+            precision, columns = double(precision), double(columns)
+            total.squares.addmm_(columns.mT * precision, columns)
+            total.rest[0] += precision @ missed
+            total.rest[1] += precision.log().sum()
+    return found
+
+
+def _without_rows(m, c, like):
+    return Statistics(*(like.new_zeros(shape) for shape in ((m, m), (m, c), (c, c), 2)))
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What the rows say, for one factor.
+
+    Attributes
+    ----------
+    L_B : tensor (m, m)
+        Lower Cholesky factor of B = I + S.
+    b : tensor (m, c)
+    sums : Sums
+        Of the columns under C^-1.
+    missed : float
+        sum_i lambda_i (k_ii - |a_i|^2).
+    """
+
+    L_B: torch.Tensor
+    b: torch.Tensor
+    sums: Sums
+    missed: float
+
+    @classmethod
+    def of(cls, found):
+        """From Statistics."""
+        B = found.S.clone()
+        B.diagonal().add_(1)
+        L_B = lower_(cholesky_(B))
+        return cls.with_factor(L_B, found.b, found.squares, found.rest)
+
+    @classmethod
+    def with_factor(cls, L_B, b, squares, rest):
+        """From the factor of B and the other Statistics."""
+        V = solve_lower(L_B, b)
+        missed, logs = rest.tolist()
+        log_det = half_log_det(L_B).item() - 0.5 * logs
+        return cls(L_B, b, Sums((squares - V.mT @ V).cpu(), log_det), missed)
