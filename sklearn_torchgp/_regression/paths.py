@@ -4,9 +4,9 @@ A prior draw f and noise e of the training rows become a posterior draw by
 
     f(x) + k(x, X) K^-1 (y - f(X) - e),
 
-in distribution exactly, X being whatever the rows see of a function (Wilson et al. 2020, "Efficiently sampling functions from
+in distribution exactly (Wilson et al. 2020, "Efficiently sampling functions from
 Gaussian process posteriors"); a trend's coefficients are estimated from the same
-residual.
+residual. Of f(X) the posterior says what the rows see of it.
 """
 
 from copy import deepcopy
