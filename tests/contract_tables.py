@@ -10,6 +10,7 @@ from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._inference import (
     Exact,
     Inducing,
+    InducingSites,
     MulticlassMethod,
     SiteMethod,
     Vecchia,
@@ -61,6 +62,9 @@ class GaussianTerms(Likelihood):
 
     def probability(self, f):
         return f
+
+    def rows(self, index):
+        return GaussianTerms(self.y[index], self.noise[index])
 
 
 class PlainBernoulli(Likelihood):
@@ -258,6 +262,15 @@ MODELS = {
     ),
     "inducing-few-linear": (
         AT_FEW, KERNEL, observed(2, basis=trend("linear")), None, None
+    ),
+    "sites": (InducingSites(X), QUIET, TERMS, dense, 1e-6),
+    "sites-logit": (
+        InducingSites(X[:5] + 0.1, tolerance=1e-8), QUIET, LIKELIHOODS["logit"],
+        None, None,
+    ),
+    "sites-probit-weights": (
+        InducingSites(X[:5] + 0.1, tolerance=1e-8), QUIET,
+        LIKELIHOODS["probit-weights"], None, None,
     ),
     "softmax-weights": (
         MulticlassMethod(softmax_laplace), QUIET,

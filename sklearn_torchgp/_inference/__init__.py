@@ -7,6 +7,7 @@ from .exact.leave_one_out import loo_log_density
 from .exact.method import Exact
 from .exact.mixed import evidence as mixed_evidence
 from .inducing.method import Inducing
+from .inducing.sites import InducingSites
 from .prior import Prior
 from .sites.ep import ep
 from .sites.laplace import laplace
@@ -24,6 +25,7 @@ __all__ = [
     "SITE_ALGORITHMS",
     "Exact",
     "Inducing",
+    "InducingSites",
     "MulticlassMethod",
     "Prior",
     "SiteMethod",

@@ -1,5 +1,6 @@
 """Binary labels: p(y | f)^weight for y = -1 or 1, with a logit or probit link."""
 
+import copy
 import math
 from functools import cached_property
 
@@ -39,6 +40,15 @@ class Bernoulli(Likelihood):
             self.copies = weight.clamp(min=1)
             if (weight < 1).any():
                 self.power = weight.clamp(max=1)
+
+    def rows(self, index):
+        """The likelihood of some of the labels: an index array, or a slice."""
+        some = copy.copy(self)
+        for name in ("y", "weight", "copies", "power"):
+            value = getattr(self, name, None)
+            if value is not None:
+                setattr(some, name, value[index])
+        return some
 
     def probability(self, f):
         """p(y = 1 | f), for every entry."""

@@ -74,6 +74,11 @@ class Statistics:
     squares: torch.Tensor
     rest: torch.Tensor
 
+    @classmethod
+    def zeros(cls, m, c, like):
+        """Of no rows."""
+        return cls(*(like.new_zeros(shape) for shape in ((m, m), (m, c), (c, c), 2)))
+
     def __add__(self, other):
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
         return Statistics(*(one + more for one, more in pairs))
@@ -126,7 +131,8 @@ def statistics(at, whitening, factors, work):
     """
     points, m = at.points, whitening.Z.n
     L = whitening.L.to(points.zeros(0))
-    found = [_without_rows(m, one.columns.shape[1], whitening.L) for one in factors]
+    widths = [one.columns.shape[1] for one in factors]
+    found = [Statistics.zeros(m, width, whitening.L) for width in widths]
     product = work.buffer("a a'", m, m)
     diagonal = at.diag()[0]
     for some in whitening.blocks(points.n):
@@ -143,10 +149,6 @@ def statistics(at, whitening, factors, work):
             total.rest[0] += precision @ missed
             total.rest[1] += precision.log().sum()
     return found
-
-
-def _without_rows(m, c, like):
-    return Statistics(*(like.new_zeros(shape) for shape in ((m, m), (m, c), (c, c), 2)))
 
 
 @dataclass(frozen=True)
