@@ -317,6 +317,7 @@ class TorchGPRegressor(
         "n_neighbors": "no_validation",
         "n_neighbors_predict": "no_validation",
         "optimizer_rows": "no_validation",
+        "inducing_points": "no_validation",
         "device": [str, torch.device],
         "dtype": [str],
         "n_jobs": [Integral, None],
@@ -352,6 +353,7 @@ class TorchGPRegressor(
         n_neighbors=32,
         n_neighbors_predict=128,
         optimizer_rows=5000,
+        inducing_points=512,
         device="auto",
         dtype="float64",
         n_jobs=None,
@@ -379,6 +381,7 @@ class TorchGPRegressor(
         self.n_neighbors = n_neighbors
         self.n_neighbors_predict = n_neighbors_predict
         self.optimizer_rows = optimizer_rows
+        self.inducing_points = inducing_points
         self.device = device
         self.dtype = dtype
         self.n_jobs = n_jobs
@@ -452,6 +455,7 @@ class TorchGPRegressor(
                     n_common=plan.n_common(self),
                     default=default,
                 )
+                plan.settle(self)
                 evidence = self._condition(kind)
                 self._set_values(reached, evidence)
         return self
@@ -704,7 +708,8 @@ class TorchGPRegressor(
         """What a prediction needs if theta were the optimum: one factorisation."""
         other = object.__new__(type(self))
         vars(other).update(vars(self), _kept=Kept())
-        other.kernel_ = self.kernel_.clone_with_theta(theta)
+        n_dims = self.kernel_.n_dims
+        other.kernel_ = self.kernel_.clone_with_theta(theta[:n_dims])
         with catch_warnings():
             simplefilter("ignore")
             evidence = other._condition(ArrayKind(self.X_train_))

@@ -7,6 +7,7 @@ from .exact.leave_one_out import loo_log_density
 from .exact.method import Exact
 from .exact.mixed import evidence as mixed_evidence
 from .inducing.method import Inducing
+from .inducing.points import Places
 from .inducing.sites import InducingSites
 from .prior import Prior
 from .sites.ep import ep
@@ -27,6 +28,7 @@ __all__ = [
     "Inducing",
     "InducingSites",
     "MulticlassMethod",
+    "Places",
     "Prior",
     "SiteMethod",
     "Vecchia",

@@ -61,7 +61,7 @@ def choose_method(estimator, X):
     """The method that the parameter `method` means for rows X, and a sentence why."""
     method = estimator.method
     if method in PLANS:
-        PLANS[method].check_rows(X)
+        PLANS[method].check_rows(estimator, X)
         return method, f"method={method!r} was asked for."
     n = len(X)
     if estimator.dtype == "mixed":

@@ -38,10 +38,10 @@ class Model:
         sizes = {"kernel": self.covariance.n_dims}
         if getattr(self.likelihood, "n_dims", 0):
             sizes["likelihood"] = self.likelihood.n_dims
-        if getattr(self.method, "moves", False):
-            sizes["inducing"] = self.method.n_dims(self.covariance)
         if self.trains and self.covariance.n_weights:
             sizes["weights"] = self.covariance.n_weights
+        if getattr(self.method, "moves", False):
+            sizes["inducing"] = self.method.n_dims(self.covariance)
         return Parameters(**sizes)
 
     def rows(self, index):
@@ -49,6 +49,10 @@ class Model:
         likelihood = self.likelihood.rows(index)
         covariance = self.covariance.rows(index)
         return replace(self, covariance=covariance, likelihood=likelihood)
+
+    def with_method(self, method):
+        """The same rows under another method."""
+        return replace(self, method=method)
 
     def infer(self, theta=None, *, start=None, work=None):
         """The Inference at theta, a dict of blocks, None for the kernel's own."""

@@ -12,7 +12,7 @@ class Parameters:
     Parameters
     ----------
     **sizes : int
-        Of the blocks "kernel", "likelihood", "inducing", "weights", in this order;
+        Of the blocks "kernel", "likelihood", "weights", "inducing", in this order;
         those without parameters may be left out.
     """
 

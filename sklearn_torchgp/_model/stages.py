@@ -23,12 +23,18 @@ class Stage(NamedTuple):
         step of L-BFGS-B is the gradient itself: in nats a row it stays near, in nats it
         ends in a corner of the bounds, and the way back costs evaluations (4000 rows of
         elevators: 59 in place of 104, the last stage 6 in place of 8 to 11).
+    begin : callable (record) -> vector, default=None
+        What is optimised in this stage: theta of the record, and perhaps more.
+    end : callable (record, vector) -> theta, default=None
+        May write down in the record what else there is.
     """
 
     n_rows: Any
     objective: Any
     max_iterations: int | None = None
     unit: float = 1.0
+    begin: Any = None
+    end: Any = None
 
 
 def growing_subsets(n_rows):

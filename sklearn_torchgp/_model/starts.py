@@ -115,13 +115,18 @@ def _run_start(make_stages, minimise, start, watch, bounds, n_common=None):
 def _climb(record, stages, which, minimise, bounds, watch=None):
     """Take some of the stages from where the record stands, and enter that there."""
     began = time.perf_counter()
-    evaluations, theta = record.n_coarse_evaluations, record.theta
+    evaluations = record.n_coarse_evaluations
     stages = [Stage(*one) for one in stages]
     for stage in stages[which]:
         kind = _Negative if watch is None else partial(_Watched, watch)
-        negative = kind(*stage[1:])
-        optimum = minimise(negative, theta, bounds)
-        theta, value = optimum
+        negative = kind(stage.objective, stage.max_iterations, stage.unit)
+        vector = record.theta if stage.begin is None else stage.begin(record)
+        free = np.tile([-np.inf, np.inf], (len(vector) - len(record.theta), 1))
+        limits = np.vstack([bounds, free]) if len(free) else bounds
+        optimum = minimise(negative, vector, limits)
+        vector, value = optimum
+        vector = np.array(vector, dtype=float)
+        record.theta = vector if stage.end is None else stage.end(record, vector)
         n_before = evaluations.get(stage.n_rows, 0)
         evaluations[stage.n_rows] = n_before + len(negative.path)
         record.n_failed_evaluations += negative.failures
@@ -137,7 +142,6 @@ def _climb(record, stages, which, minimise, bounds, watch=None):
         if last and isinstance(optimum, Optimum):
             # Whoever else minimises may write on the theta that it hands out.
             record.path = negative.path
-    record.theta = np.array(theta, dtype=float)
     record.value = -float(value) * stage.unit
     record.n_evaluations += evaluations.pop(stages[-1].n_rows, 0)
     record.seconds += time.perf_counter() - began

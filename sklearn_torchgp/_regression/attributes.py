@@ -18,6 +18,8 @@ OF_TARGETS = (
 OF_FACTOR = (
     "alpha_", "L_", "_jitter", "order_", "neighbors_",
     "_vecchia_sums", "_vecchia_log_det", "_vecchia_added",
+    "inducing_points_", "_inducing_L", "_inducing_L_B", "_inducing_b",
+    "_inducing_squares", "_inducing_rest",
 )  # fmt: skip
 
 

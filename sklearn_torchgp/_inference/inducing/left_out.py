@@ -22,7 +22,9 @@ from .statistics import rows_of
 
 
 def left_out(at, whitening, observed, solution):
-    """Mean (n, t) and variance (n,) of noisy observations, for one factor."""
+    """Of one factor mean (n, t) and variance (n,) of noisy observations, as far as the
+    points tell them; and the variance (n,) that they do not tell.
+    """
     t = observed.y.shape[1]
     nugget = at.nugget()[0]
     rows = rows_of(observed, nugget)
@@ -39,10 +41,10 @@ def left_out(at, whitening, observed, solution):
         P = torch.where(P > 1e-10, P, 0.0)
     mean = double(observed.y) - lost[:, :t] / P[:, None]
     mean = torch.where(P[:, None] > 0, mean, math.nan)
-    variance = 1 / (precision * P) + missed
+    variance = 1 / (precision * P)
     if observed.weight is not None:
         variance += double((1 - 1 / observed.weight) / rows.share)
-    return mean, variance
+    return mean, variance, missed
 
 
 def left_out_sites(at, whitening, sites, solution, copies):

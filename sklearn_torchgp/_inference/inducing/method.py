@@ -8,7 +8,7 @@ from ..._linalg.memory import Workspace
 from ..columns import log_density, mixture
 from ..contract import Inference
 from .gradient import Direction, gradient
-from .placed import Through, places_kept
+from .placed import Through
 from .posterior import InducingPosterior, kept
 from .statistics import Solution, rows_of, statistics
 
@@ -61,10 +61,6 @@ class Inducing(Through):
     def posterior(self, covariance, likelihood, arrays):
         observed = replace(likelihood, jitter=0.0)
         return InducingPosterior(self, covariance, observed, arrays)
-
-    def start(self, arrays):
-        """The Places that fitted attributes say."""
-        return places_kept(arrays)
 
     def extend(self, posterior, covariance, likelihood):
         """The bound and posterior with more rows, at the posterior's theta and points.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..._linalg.memory import Workspace
-from .points import Places, chosen, units
+from .points import Places, chosen, distinct, units
 from .statistics import Whitening
 
 
@@ -46,8 +46,10 @@ class Through:
 
     def n_dims(self, covariance):
         """How many coordinates there are to move."""
-        n, d = np.shape(covariance.points.objects)
-        return np.size(self.points) if np.ndim(self.points) else min(self.points, n) * d
+        if isinstance(self.points, np.ndarray):
+            return self.points.size
+        rows = distinct(covariance.points)
+        return rows[: self.points].size
 
     def by_block(self, by_theta, by_points, places):
         """A gradient as the contract wants it."""

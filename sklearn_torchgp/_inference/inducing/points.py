@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Length scales in a unit of their steps. L-BFGS moves points and length scales by the
+# same number where their slopes agree, and points are many: in units of one length
+# scale they stay behind (kin40k, 10,000 rows, 512 points: after 48 iterations the bound
+# a row was -0.249 with 1, -0.191 with 3, -0.193 with 10).
+STEP = 4.0
+
 # Rows among which points are chosen: more of them tell no more of where rows are.
 MOST_ROWS = 8000
 
@@ -29,40 +35,40 @@ class Places:
 
 
 def units(at):
-    """How far a point moves before it sees other rows: ndarray (d,).
+    """Units of the steps of points: ndarray (d,).
 
-    A length scale, but not more than the spread of the rows, which is what counts for
-    features without one.
+    Length scales are what they see rows by, but no more than the spread of the rows,
+    which is what counts for features without one.
     """
     X = np.asarray(at.points.objects, dtype=np.float64)
     spread = X.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
-    return np.minimum(at.length_scales(), spread)
+    return STEP * np.minimum(at.length_scales(), spread)
+
+
+def distinct(points):
+    """Rows that differ, in an order of their own: ndarray (k, d)."""
+    return np.unique(np.asarray(points.objects, dtype=np.float64), axis=0)
 
 
 def chosen(at, m, rng):
-    """m of the rows by k-means++ in x / length_scale (Arthur and Vassilvitskii 2007).
+    """m of the distinct rows, or all of them, by k-means++ in x / length_scale.
 
     Each next row is drawn with a probability proportional to its squared distance from
-    the nearest one chosen. Greedier choices find what is far from the rest.
+    the nearest one chosen (Arthur and Vassilvitskii 2007). Greedier choices find what
+    is far from the rest.
 
     Returns
     -------
     Places
     """
-    rows, unit = rng.permutation(at.points.n)[: max(m, MOST_ROWS)], units(at)
-    X = np.asarray(at.points.objects, dtype=np.float64)[rows]
+    X, unit = distinct(at.points), units(at)
+    X = X[rng.permutation(len(X))[: max(m, MOST_ROWS)]]
     U, taken = (X - X.mean(axis=0)) / unit, [0]
     nearest = np.square(U - U[0]).sum(axis=1)
-    free = np.ones(len(U), dtype=bool)
-    free[0] = False
     while len(taken) < min(m, len(U)):
-        # Where all rows left are copies of those chosen, any will do.
-        odds = np.where(free, nearest, 0.0) if nearest[free].any() else free * 1.0
-        odds = np.cumsum(odds)
+        odds = np.cumsum(nearest)
         i = int(np.searchsorted(odds, rng.uniform() * odds[-1], side="right"))
-        i = min(i, len(U) - 1)
-        taken.append(i)
-        free[i] = False
-        np.minimum(nearest, np.square(U - U[i]).sum(axis=1), out=nearest)
+        taken.append(min(i, len(U) - 1))
+        np.minimum(nearest, np.square(U - U[taken[-1]]).sum(axis=1), out=nearest)
     return Places(X[taken], unit)

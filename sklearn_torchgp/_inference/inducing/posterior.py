@@ -10,6 +10,7 @@ from ..._linalg.precision import double
 from ..columns import Coefficients
 from ..contract import Posterior
 from ..sites.engine import Sites
+from ..vecchia.left_out import of_rows_given
 from .left_out import left_out, left_out_sites
 from .placed import places_kept
 from .seen import SeenThrough
@@ -116,8 +117,15 @@ class InducingPosterior(ThroughPoints):
         at = self.covariance.at()
         pairs = zip(self.likelihood.factors(), self.solutions, strict=True)
         found = [left_out(at, self.whitening(at), *one) for one in pairs]
-        means, variances = zip(*found, strict=True)
-        return torch.cat(means, dim=1), torch.stack(variances, dim=1)
+        means, *variances = zip(*found, strict=True)
+        mean = torch.cat(means, dim=1)
+        variance, missed = (torch.stack(one, dim=1) for one in variances)
+        given, factors = self.likelihood.given, self.likelihood.factors()
+        if given is not None:  # other copies of a row tell of it through the points
+            missed = missed[given[0]]
+            told = mean, variance, at, self.likelihood, factors
+            mean, variance = of_rows_given(*told)
+        return mean, variance + missed
 
     def factors(self):
         """A posterior for each factor, of the targets that share it."""

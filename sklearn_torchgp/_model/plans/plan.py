@@ -25,7 +25,7 @@ class Plan:
     def check(self, estimator):
         """Raise ValueError for parameters that do not go with this method."""
 
-    def check_rows(self, X):
+    def check_rows(self, estimator, X):
         """Raise ValueError for rows that this method cannot treat."""
 
     def method(self, estimator, objective="lml", *, ladder=False):
@@ -62,6 +62,9 @@ class Plan:
     def together(self, estimator):
         """The evaluation of all starts as one batch, where that pays; else None."""
         return None
+
+    def settle(self, estimator):
+        """Take over what the stages found beside theta."""
 
     def final_value(self, reached, evidence):
         """The log marginal likelihood: as the optimiser left it, or the posterior's."""

@@ -56,7 +56,7 @@ class VecchiaPlan(Plan):
                 "method='vecchia' has none. Use dtype='float64' or 'float32'."
             )
 
-    def check_rows(self, X):
+    def check_rows(self, estimator, X):
         if not is_table(X):
             raise ValueError(
                 "The 'method' parameter is 'vecchia', which finds neighbours in a "

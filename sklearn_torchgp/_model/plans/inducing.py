@@ -1,0 +1,201 @@
+"""Inducing points: chosen and moved on some of the rows, then theta on all of them."""
+
+import numpy as np
+
+from ..._data.arrays import ArrayKind, as_numpy
+from ..._data.rows import is_table
+from ..._inference import Inducing, Places
+from ..stages import Stage
+from ..starts import best
+from .plan import Plan, counts_copies
+
+# Iterations of the stages of a fit: with points chosen among the rows; with points
+# chosen anew, which move; and at last in theta alone, on all rows.
+ON_POINTS_CHOSEN, ON_POINTS_MOVING = 12, 48
+ON_ALL_ROWS = 6
+
+# Rows that points are learnt on, in units of `optimizer_rows`.
+ROWS = 2
+
+_NO_FACTOR = (
+    "method='inducing' has no matrix of all rows. 'inducing_points_' is what it sees "
+    "them through; use method='exact' for their factor."
+)
+
+
+class InducingPlan(Plan):
+    """See :class:`~sklearn_torchgp._inference.Inducing`."""
+
+    absent = {"L_": _NO_FACTOR, "alpha_": _NO_FACTOR}
+
+    def check_options(self, estimator):
+        points_given(estimator.inducing_points)
+
+    def check(self, estimator):
+        if estimator.objective == "loo":
+            raise ValueError(
+                "The 'objective' parameter is 'loo', which method='inducing' does not "
+                "maximise: its points would go where single rows are. Use "
+                "objective='lml', and loo_predict after the fit."
+            )
+        if estimator.dtype == "mixed":
+            raise ValueError(
+                "The 'dtype' parameter is 'mixed', which refines one large factor: "
+                "method='inducing' has none. Use dtype='float64' or 'float32'."
+            )
+
+    def check_rows(self, estimator, X):
+        check_points(estimator, X)
+
+    def method(self, estimator, objective="lml", *, ladder=False, moves=False):
+        """With the points found; before they are, as many of them as asked for."""
+        points = as_numpy(vars(estimator).get("inducing_points_"))
+        if points is None:
+            points = points_given(estimator.inducing_points)
+        else:
+            points = np.asarray(points, dtype=np.float64)
+        return Inducing(points, moves, estimator._fit_record.seed)
+
+    def process_rows(self, estimator, rows, kernel):
+        """Equal rows as their mean, as the points see them: fewer rows to pass."""
+        if counts_copies(estimator, kernel, rows.X):
+            return rows.averaged(as_numpy(estimator.alpha))
+        return rows
+
+    def seed(self, rng):
+        return rng.randint(np.iinfo(np.int32).max)
+
+    def memory(self, estimator, n):
+        m = np.shape(estimator.inducing_points) or (estimator.inducing_points,)
+        return 4 * min(m[0], n) ** 2, "Use fewer inducing_points."
+
+    def stages(self, estimator):
+        n = estimator.X_train_.shape[0]
+        if estimator._has_own_objective():
+            if not hasattr(estimator, "inducing_points_"):
+                found = estimator._model().infer()
+                estimator._keep(found.posterior(), ArrayKind(estimator.X_train_))
+            return [Stage(n, estimator._objective(None))]
+        every = estimator._model(self.method(estimator))
+        rows = self._learnt_on(estimator, n)
+        few = every if len(rows) == n else every.rows(rows)
+        if not estimator._optimises_itself():
+            return [Course(estimator, few).stage(), Course(estimator, every).stage()]
+        moves = every.covariance.tells_noise and not np.ndim(every.method.points)
+        moving = self.method(estimator, moves=moves)
+        return [
+            Course(estimator, few).stage(ON_POINTS_CHOSEN, n),
+            Course(estimator, few, moving).stage(ON_POINTS_MOVING, n),
+            Course(estimator, every, kept=True).stage(ON_ALL_ROWS, n),
+        ]
+
+    def _learnt_on(self, estimator, n):
+        """Some of the rows at random: an ascending ndarray."""
+        if estimator.optimizer_rows is None:
+            return np.arange(n)
+        m = np.shape(estimator.inducing_points) or (estimator.inducing_points,)
+        size = max(ROWS * estimator.optimizer_rows, m[0])
+        rng = np.random.RandomState(estimator._fit_record.seed)
+        return np.sort(rng.permutation(n)[:size])
+
+    def n_common(self, estimator):
+        own = estimator._has_own_objective()
+        return 1 if estimator._optimises_itself() and not own else None
+
+    def settle(self, estimator):
+        """Keep the points of the best start."""
+        records = estimator.optimizer_results_
+        found = best(records).get("inducing_points") if records else None
+        for record in records:
+            record.pop("inducing_points", None)
+        if found is not None:
+            kind = ArrayKind(estimator.X_train_)
+            estimator.inducing_points_ = kind(found)
+
+    def final_value(self, reached, evidence):
+        """On all rows, with the points found."""
+        return evidence
+
+
+class Course:
+    """A stage, and how points come to it and go on from it in the record of a start.
+
+    Parameters
+    ----------
+    estimator : GPEstimator
+    model : Model
+    method : Inducing, default=None
+        In place of the model's.
+    kept : bool, default=False
+        Whether the points are those of the stage before, and not chosen anew.
+    """
+
+    def __init__(self, estimator, model, method=None, *, kept=False):
+        self.model = model if method is None else model.with_method(method)
+        self.objective, self.kept = estimator._objective(self.model), kept
+        self.n_rows = model.n
+
+    def stage(self, max_iterations=None, unit=1.0):
+        """The Stage."""
+        hooks = {"begin": self.begin, "end": self.end}
+        return Stage(self.n_rows, self.objective, max_iterations, unit, **hooks)
+
+    def begin(self, record):
+        """Place the points; the vector that this stage optimises."""
+        if self.kept:
+            Z = record.inducing_points
+            self.objective.start = Places(Z, np.ones(Z.shape[1]))
+            record.converged = None  # of what came before, with points on their way
+        else:
+            at = self.model.covariance.at(record.theta)
+            self.objective.start = self.model.method.places(at)
+        n_further = self.objective.model.parameters.size - len(record.theta)
+        return np.r_[record.theta, np.zeros(n_further)]
+
+    def end(self, record, vector):
+        """Write the points down; theta."""
+        steps = self.objective.parameters.split(vector).get("inducing")
+        record.inducing_points = self.objective.start.moved(steps)
+        return vector[: len(record.theta)]
+
+
+def points_given(value):
+    """The parameter `inducing_points` as an int or an ndarray (m, d).
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        if value >= 1:
+            return int(value)
+    elif np.ndim(as_numpy(value)):
+        try:
+            points = np.asarray(as_numpy(value), dtype=np.float64)
+        except (TypeError, ValueError):
+            points = np.empty(0)
+        if points.ndim == 2 and points.size and np.isfinite(points).all():
+            return points
+    shown = f"{type(value).__name__} of shape {np.shape(value)}"
+    raise ValueError(
+        "The 'inducing_points' parameter must be a positive integer, so many are "
+        "chosen and moved, or an array (m, n_features) of finite numbers, which are "
+        f"used as given. Got {shown if np.ndim(value) else repr(value)} instead."
+    )
+
+
+def check_points(estimator, X):
+    """Raise ValueError for rows that cannot be seen through the points."""
+    if not is_table(X):
+        raise ValueError(
+            "The 'method' parameter is 'inducing', whose points are rows of a table of "
+            f"numbers; X of type {type(X).__name__} is none. Use method='exact'."
+        )
+    points = points_given(estimator.inducing_points)
+    if np.ndim(points) and points.shape[1] != X.shape[1]:
+        raise ValueError(
+            f"The 'inducing_points' parameter has rows of {points.shape[1]} features, "
+            f"and those of X have {X.shape[1]}. Give points with the columns of X, or "
+            "how many are to be chosen."
+        )
