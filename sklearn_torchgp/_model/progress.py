@@ -157,8 +157,7 @@ def cure(estimator, n):
     device, dtype = estimator._device_for(n), resolve_dtype(estimator.dtype)
     ways = [
         f"Set method={method!r} or 'auto', which hold no n x n matrix."
-        for method in NO_MATRIX
-        if method in estimator._methods
+        for method in [one for one in NO_MATRIX if one in estimator._methods][:1]
     ]
     memory = _memory_of(device)
     most = int((memory / 2 / dtype.itemsize) ** 0.5)
