@@ -26,7 +26,13 @@ from ._data.arrays import (
 from ._data.rows import check_weights
 from ._model.base import GPEstimator
 from ._model.default import AUTO
-from ._model.methods import METHODS_OF_CLASSIFIERS, check_method
+from ._model.methods import (
+    METHODS_OF_CLASSIFIERS,
+    check_method,
+    choose_classification,
+)
+from ._model.plans.inducing import points_given
+from ._model.plans.plan import check_numbers
 
 _CHOICES = {
     "multi_class": ("one_vs_rest", "one_vs_one", "softmax"),
@@ -160,6 +166,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         "link": [str],
         "class_weight": [dict, str, None],
         "method": [str],
+        "inducing_points": "no_validation",
+        "optimizer_rows": "no_validation",
         "device": [str, torch.device],
         "dtype": [str],
         "verbose": ["verbose"],
@@ -182,6 +190,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         class_weight=None,
         priors=None,
         method="exact",
+        inducing_points=512,
+        optimizer_rows=5000,
         device="auto",
         dtype="float64",
         verbose=0,
@@ -202,6 +212,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         self.class_weight = class_weight
         self.priors = priors
         self.method = method
+        self.inducing_points = inducing_points
+        self.optimizer_rows = optimizer_rows
         self.device = device
         self.dtype = dtype
         self.verbose = verbose
@@ -237,6 +249,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
                     "every binary problem optimises its own copy."
                 )
             X, y, weight = self._training_set(X, y, sample_weight)
+            chosen = choose_classification(self, X, self._is_softmax())
+            self.method_, self.method_reason_ = chosen
             problem, options = self._problem(), {}
             if isinstance(problem, LatentGP):
                 last = getattr(self, "base_estimator_", None)
@@ -249,6 +263,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     def _check_params(self):
         super()._check_params()
         check_method(self.method, self._methods)
+        points_given(self.inducing_points)
+        check_numbers(self, "optimizer_rows")
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -332,6 +348,15 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     def log_posterior_(self):
         """Evidence plus log prior at `kernel_`; the mean over several problems."""
         return self.base_estimator_.log_posterior_
+
+    @property
+    def inducing_points_(self):
+        """Where they are; a list of such arrays for several binary problems."""
+        problem = self.base_estimator_
+        several = getattr(problem, "estimators_", None)
+        if several is None:
+            return problem.inducing_points_
+        return [one.inducing_points_ for one in several]
 
     @property
     def optimizer_results_(self):

@@ -28,6 +28,7 @@ from .._model.methods import METHODS_OF_CLASSIFIERS, classification_method
 from .._model.model import Model
 from .._model.objective import Objective
 from .._model.optimize import optimise
+from .._model.plans.inducing import courses, keep_points, sites_method
 from .._model.progress import cure
 from .._model.stages import Stage
 from .._model.state import FittedArrays, Kept, kept_by, store
@@ -50,6 +51,9 @@ class Settings:
     inference: str = "laplace"
     link: str = "logit"
     softmax: bool = False
+    method_: str = "exact"
+    inducing_points: Any = 512
+    optimizer_rows: int | None = 5000
     device: Any = "auto"
     dtype: str = "float64"
     priors: Any = None
@@ -127,6 +131,8 @@ class LatentGP(GPEstimator, BaseEstimator):
         if before is not None:
             self._start = before._start
         n, device = len(y), self._device_for(len(y))
+        if self.method_ == "inducing":
+            return self._fit_through_points(points, watch)
         n_bytes = n * n * resolve_dtype(self.dtype).itemsize
         ways = partial(cure, self, n)
         with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
@@ -139,6 +145,16 @@ class LatentGP(GPEstimator, BaseEstimator):
         self.log_marginal_likelihood_value_ = evidence if reached is None else reached
         return self
 
+    def _fit_through_points(self, points, watch):
+        """The same, with inducing points that are found with the hyperparameters."""
+        self._seed = self._rng.randint(np.iinfo(np.int32).max)
+        every = self._model(points)
+        optimise(self, partial(courses, self, every), watch=watch, n_common=1)
+        keep_points(self)
+        objective = self._objective(self._model(points))
+        self.log_marginal_likelihood_value_ = self._condition(objective)
+        return self
+
     def points(self, X):
         """Rows as tensors, for several problems to share."""
         device = self._device_for(len(X))
@@ -147,8 +163,11 @@ class LatentGP(GPEstimator, BaseEstimator):
     def _model(self, points=None):
         device = self._device_for(len(self.y_train_), fitted=True)
         if points is not None:
-            return self._bind(device, points)
-        return self._bound(self._bind, device)
+            model = self._bind(device, points)
+        else:
+            model = self._bound(self._bind, device)
+        through = self.method_ == "inducing"
+        return model.with_method(sites_method(self)) if through else model
 
     # What `_bind` reads beside `kernel_`.
     _binds = (
@@ -211,7 +230,8 @@ class LatentGP(GPEstimator, BaseEstimator):
 
     def _take_note(self, found):
         """Keep the solution as a start, and warn if it is none."""
-        self._start = self.inference, as_numpy(found.start)
+        if self.method_ == "exact":
+            self._start = self.inference, as_numpy(found.start)
         if found.converged:
             return
         warnings.warn(

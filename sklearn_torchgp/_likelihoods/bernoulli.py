@@ -43,6 +43,8 @@ class Bernoulli(Likelihood):
 
     def rows(self, index):
         """The likelihood of some of the labels: an index array, or a slice."""
+        if not isinstance(index, slice):
+            index = torch.as_tensor(index, device=self.y.device)
         some = copy.copy(self)
         for name in ("y", "weight", "copies", "power"):
             value = getattr(self, name, None)

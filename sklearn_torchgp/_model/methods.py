@@ -9,10 +9,11 @@ from .._inference import (
 )
 from .optimize import OPTIMIZERS
 from .plans import PLANS
+from .plans.inducing import check_points
 
 # How the covariance is treated: values of the parameter `method`.
 METHODS = (*PLANS, "auto")
-METHODS_OF_CLASSIFIERS = ("exact",)
+METHODS_OF_CLASSIFIERS = ("exact", "inducing", "auto")
 
 # What `fit` may maximise by name: values of the parameter `objective`.
 OBJECTIVES = ("lml", "loo")
@@ -20,6 +21,9 @@ OBJECTIVES = ("lml", "loo")
 # Rows up to which "auto" is exact. The crossover has not been measured: that is
 # benchmarks/bench_scale.py, part "crossover".
 EXACT_ROWS = 5000
+
+# The same of classifiers, which then see them through inducing points.
+EXACT_LABELS = 3000
 
 
 def check_method(method, allowed=METHODS):
@@ -74,6 +78,39 @@ def choose_method(estimator, X):
         PLANS["vecchia"].check(estimator)
         why = f"{n} rows are more than {EXACT_ROWS}"
         return "vecchia", f"method='auto' chose Vecchia's approximation: {why}."
+    return "exact", f"method='auto' chose exact inference: {why}."
+
+
+def choose_classification(estimator, X, softmax):
+    """What `method` means for a classifier of rows X, and a sentence why.
+
+    Raises
+    ------
+    ValueError
+        If it does not go with the rest.
+    """
+    method, inference, n = estimator.method, estimator.inference, len(X)
+    if method == "exact":
+        return method, "method='exact' was asked for."
+    if inference != "vi":
+        why = f"inducing points go with inference='vi', and not with {inference!r}"
+    elif softmax:
+        why = "inducing points do not go with multi_class='softmax'"
+    elif method == "inducing" or (is_table(X) and n > EXACT_LABELS):
+        check_points(estimator, X)
+        if method == "inducing":
+            return method, "method='inducing' was asked for."
+        why = f"{n} rows are more than {EXACT_LABELS}"
+        return "inducing", f"method='auto' chose inducing points: {why}."
+    elif not is_table(X):
+        why = "X is no table of numbers"
+    else:
+        why = f"{n} rows are not more than {EXACT_LABELS}"
+    if method == "inducing":
+        raise ValueError(
+            f"The 'method' parameter is 'inducing', but {why}. Use inference='vi' with "
+            "multi_class='one_vs_rest' or 'one_vs_one', or method='exact'."
+        )
     return "exact", f"method='auto' chose exact inference: {why}."
 
 

@@ -1,6 +1,7 @@
 """Where the inducing points are: chosen among the rows, and then moved."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +23,13 @@ class Places:
     ----------
     Z : ndarray (m, d)
     unit : ndarray (d,)
+    sites : tensor (2, n), default=None
+        Of class labels: precisions and shifts, where inference begins.
     """
 
     Z: np.ndarray
     unit: np.ndarray
+    sites: Any = None
 
     def moved(self, steps=None):
         """The points after steps (m d,) in these units."""

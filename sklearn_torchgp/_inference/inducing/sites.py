@@ -47,12 +47,11 @@ class InducingSites(Through):
     tolerance: float | None = None
 
     def infer(self, covariance, likelihood, theta=None, *, start=None, work=None):
-        """As the contract says; `start` is the `Resting` of an earlier evaluation."""
-        places, sites = (None, None) if start is None else (start.places, start.sites)
-        here = self.placed(covariance, theta, places, work)
+        """As the contract says; `start` are the `Places` of an earlier evaluation."""
+        here = self.placed(covariance, theta, start, work)
         climb = _Climb(here, likelihood)
         tolerance = self.tolerance or TOLERANCE[here.at.points.dtype]
-        found, n_iterations = climb.top(sites, self.max_iter, tolerance)
+        found, n_iterations = climb.top(here.places.sites, self.max_iter, tolerance)
         solution = Solution.of(found.statistics)
 
         def by_block():
@@ -76,7 +75,7 @@ class InducingSites(Through):
             found.value,
             by_block,
             posterior,
-            start=Resting(here.places, found.sites),
+            start=replace(here.places, sites=found.sites),
             converged=found.residual <= tolerance,
             residual=found.residual,
             n_iterations=n_iterations,
@@ -84,21 +83,6 @@ class InducingSites(Through):
 
     def posterior(self, covariance, likelihood, arrays):
         return SitesThrough(self, covariance, likelihood, arrays)
-
-
-@dataclass(frozen=True)
-class Resting:
-    """Where an evaluation at a nearby theta begins.
-
-    Attributes
-    ----------
-    places : Places
-    sites : tensor (2, n) or None
-        Precisions and shifts.
-    """
-
-    places: object
-    sites: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

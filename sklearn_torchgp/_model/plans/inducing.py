@@ -1,10 +1,12 @@
 """Inducing points: chosen and moved on some of the rows, then theta on all of them."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..._data.arrays import ArrayKind, as_numpy
 from ..._data.rows import is_table
-from ..._inference import Inducing, Places
+from ..._inference import Inducing, InducingSites, Places
 from ..stages import Stage
 from ..starts import best
 from .plan import Plan, counts_copies
@@ -47,14 +49,8 @@ class InducingPlan(Plan):
     def check_rows(self, estimator, X):
         check_points(estimator, X)
 
-    def method(self, estimator, objective="lml", *, ladder=False, moves=False):
-        """With the points found; before they are, as many of them as asked for."""
-        points = as_numpy(vars(estimator).get("inducing_points_"))
-        if points is None:
-            points = points_given(estimator.inducing_points)
-        else:
-            points = np.asarray(points, dtype=np.float64)
-        return Inducing(points, moves, estimator._fit_record.seed)
+    def method(self, estimator, objective="lml", *, ladder=False):
+        return Inducing(points_of(estimator), seed=estimator._fit_record.seed)
 
     def process_rows(self, estimator, rows, kernel):
         """Equal rows as their mean, as the points see them: fewer rows to pass."""
@@ -76,45 +72,43 @@ class InducingPlan(Plan):
                 found = estimator._model().infer()
                 estimator._keep(found.posterior(), ArrayKind(estimator.X_train_))
             return [Stage(n, estimator._objective(None))]
-        every = estimator._model(self.method(estimator))
-        rows = self._learnt_on(estimator, n)
-        few = every if len(rows) == n else every.rows(rows)
-        if not estimator._optimises_itself():
-            return [Course(estimator, few).stage(), Course(estimator, every).stage()]
-        moves = every.covariance.tells_noise and not np.ndim(every.method.points)
-        moving = self.method(estimator, moves=moves)
-        return [
-            Course(estimator, few).stage(ON_POINTS_CHOSEN, n),
-            Course(estimator, few, moving).stage(ON_POINTS_MOVING, n),
-            Course(estimator, every, kept=True).stage(ON_ALL_ROWS, n),
-        ]
-
-    def _learnt_on(self, estimator, n):
-        """Some of the rows at random: an ascending ndarray."""
-        if estimator.optimizer_rows is None:
-            return np.arange(n)
-        m = np.shape(estimator.inducing_points) or (estimator.inducing_points,)
-        size = max(ROWS * estimator.optimizer_rows, m[0])
-        rng = np.random.RandomState(estimator._fit_record.seed)
-        return np.sort(rng.permutation(n)[:size])
+        return courses(estimator, estimator._model(self.method(estimator)))
 
     def n_common(self, estimator):
         own = estimator._has_own_objective()
         return 1 if estimator._optimises_itself() and not own else None
 
     def settle(self, estimator):
-        """Keep the points of the best start."""
-        records = estimator.optimizer_results_
-        found = best(records).get("inducing_points") if records else None
-        for record in records:
-            record.pop("inducing_points", None)
-        if found is not None:
-            kind = ArrayKind(estimator.X_train_)
-            estimator.inducing_points_ = kind(found)
+        keep_points(estimator)
 
     def final_value(self, reached, evidence):
         """On all rows, with the points found."""
         return evidence
+
+
+def courses(estimator, every):
+    """The stages of a fit to the rows of a model, whose method is through points."""
+    method, n = every.method, every.n
+    rows = _learnt_on(estimator, method, n)
+    few = every if len(rows) == n else every.rows(rows)
+    if not estimator._optimises_itself():
+        return [Course(estimator, few).stage(), Course(estimator, every).stage()]
+    moves = every.covariance.tells_noise and not np.ndim(method.points)
+    moving = few.with_method(replace(method, moves=moves))
+    return [
+        Course(estimator, few).stage(ON_POINTS_CHOSEN, n),
+        Course(estimator, moving).stage(ON_POINTS_MOVING, n),
+        Course(estimator, every, kept=True).stage(ON_ALL_ROWS, n),
+    ]
+
+
+def _learnt_on(estimator, method, n):
+    """Some of n rows at random, no fewer than points: an ascending ndarray."""
+    if estimator.optimizer_rows is None:
+        return np.arange(n)
+    m = len(method.points) if np.ndim(method.points) else method.points
+    size = max(ROWS * estimator.optimizer_rows, m)
+    return np.sort(np.random.RandomState(method.seed).permutation(n)[:size])
 
 
 class Course:
@@ -124,21 +118,18 @@ class Course:
     ----------
     estimator : GPEstimator
     model : Model
-    method : Inducing, default=None
-        In place of the model's.
     kept : bool, default=False
         Whether the points are those of the stage before, and not chosen anew.
     """
 
-    def __init__(self, estimator, model, method=None, *, kept=False):
-        self.model = model if method is None else model.with_method(method)
-        self.objective, self.kept = estimator._objective(self.model), kept
-        self.n_rows = model.n
+    def __init__(self, estimator, model, *, kept=False):
+        self.model, self.kept = model, kept
+        self.objective = estimator._objective(model)
 
     def stage(self, max_iterations=None, unit=1.0):
         """The Stage."""
         hooks = {"begin": self.begin, "end": self.end}
-        return Stage(self.n_rows, self.objective, max_iterations, unit, **hooks)
+        return Stage(self.model.n, self.objective, max_iterations, unit, **hooks)
 
     def begin(self, record):
         """Place the points; the vector that this stage optimises."""
@@ -149,7 +140,7 @@ class Course:
         else:
             at = self.model.covariance.at(record.theta)
             self.objective.start = self.model.method.places(at)
-        n_further = self.objective.model.parameters.size - len(record.theta)
+        n_further = self.objective.parameters.size - len(record.theta)
         return np.r_[record.theta, np.zeros(n_further)]
 
     def end(self, record, vector):
@@ -157,6 +148,30 @@ class Course:
         steps = self.objective.parameters.split(vector).get("inducing")
         record.inducing_points = self.objective.start.moved(steps)
         return vector[: len(record.theta)]
+
+
+def keep_points(estimator):
+    """The points of the best start as `inducing_points_`."""
+    records = estimator.optimizer_results_
+    found = best(records).get("inducing_points") if records else None
+    for record in records:
+        record.pop("inducing_points", None)
+    if found is not None:
+        estimator.inducing_points_ = ArrayKind(estimator.X_train_)(found)
+
+
+def points_of(estimator):
+    """The points that were found; before that, those given or how many there are."""
+    points = as_numpy(vars(estimator).get("inducing_points_"))
+    if points is None:
+        return points_given(estimator.inducing_points)
+    return np.asarray(points, dtype=np.float64)
+
+
+def sites_method(estimator):
+    """The method of a classifier's problem."""
+    points, most = points_of(estimator), estimator.max_iter_predict
+    return InducingSites(points, seed=estimator._seed, max_iter=most)
 
 
 def points_given(value):

@@ -1,5 +1,6 @@
 """What a regressor's `fit` asks of a way to treat the covariance: a Plan."""
 
+import numpy as np
 import torch
 
 from ..._data.rows import is_table
@@ -79,3 +80,18 @@ def counts_copies(estimator, kernel, X):
     if estimator.objective == "loo" or not is_table(X):
         return False
     return estimator._covariance(kernel, X[:1], torch.device("cpu")).tells_noise
+
+
+def check_numbers(estimator, *names):
+    """Raise ValueError unless these parameters are numbers of rows."""
+    for name in names:
+        value = getattr(estimator, name)
+        if value is None and name == "optimizer_rows":
+            continue
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or value < 1:
+            none = ", or None for all rows" if name == "optimizer_rows" else ""
+            raise ValueError(
+                f"The {name!r} parameter must be a positive integer{none}. Got "
+                f"{value!r} instead; a number above that of the rows means all of them."
+            )

@@ -8,7 +8,7 @@ from ..._data.arrays import ArrayKind, as_numpy
 from ..._data.rows import is_table
 from ..._inference import Vecchia
 from ..stages import Stage
-from .plan import Plan, counts_copies
+from .plan import Plan, check_numbers, counts_copies
 
 # Iterations of the stages of a fit: on terms drawn at random, with neighbours searched
 # anew at each stage, and at last on all terms.
@@ -27,18 +27,8 @@ class VecchiaPlan(Plan):
     absent = {"L_": _NO_FACTOR, "alpha_": _NO_FACTOR}
 
     def check_options(self, estimator):
-        for name in ("n_neighbors", "n_neighbors_predict", "optimizer_rows"):
-            value = getattr(estimator, name)
-            if value is None and name == "optimizer_rows":
-                continue
-            whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not whole or value < 1:
-                none = ", or None for all rows" if name == "optimizer_rows" else ""
-                raise ValueError(
-                    f"The {name!r} parameter must be a positive integer{none}. Got "
-                    f"{value!r} instead; a number above that of the rows means all of "
-                    "them."
-                )
+        names = "n_neighbors", "n_neighbors_predict", "optimizer_rows"
+        check_numbers(estimator, *names)
 
     def check(self, estimator):
         mean = estimator.mean
