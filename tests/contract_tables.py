@@ -265,11 +265,11 @@ MODELS = {
     ),
     "sites": (InducingSites(X), QUIET, TERMS, dense, 1e-6),
     "sites-logit": (
-        InducingSites(X[:5] + 0.1, tolerance=1e-8), QUIET, LIKELIHOODS["logit"],
+        InducingSites(X[:5] + 0.1), QUIET, LIKELIHOODS["logit"],
         None, None,
     ),
     "sites-probit-weights": (
-        InducingSites(X[:5] + 0.1, tolerance=1e-8), QUIET,
+        InducingSites(X[:5] + 0.1), QUIET,
         LIKELIHOODS["probit-weights"], None, None,
     ),
     "softmax-weights": (

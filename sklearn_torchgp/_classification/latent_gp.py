@@ -28,7 +28,7 @@ from .._model.methods import METHODS_OF_CLASSIFIERS, classification_method
 from .._model.model import Model
 from .._model.objective import Objective
 from .._model.optimize import optimise
-from .._model.plans.inducing import courses, keep_points, sites_method
+from .._model.plans.inducing import coarse, courses, keep_points, sites_method
 from .._model.progress import cure
 from .._model.stages import Stage
 from .._model.state import FittedArrays, Kept, kept_by, store
@@ -148,7 +148,7 @@ class LatentGP(GPEstimator, BaseEstimator):
     def _fit_through_points(self, points, watch):
         """The same, with inducing points that are found with the hyperparameters."""
         self._seed = self._rng.randint(np.iinfo(np.int32).max)
-        every = self._model(points)
+        every = coarse(self._model(points))
         optimise(self, partial(courses, self, every), watch=watch, n_common=1)
         keep_points(self)
         objective = self._objective(self._model(points))

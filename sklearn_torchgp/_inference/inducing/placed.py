@@ -41,7 +41,8 @@ class Through:
     def places(self, at):
         """The Places at one theta."""
         if isinstance(self.points, np.ndarray):
-            return Places(np.asarray(self.points, dtype=np.float64), units(at))
+            Z = np.asarray(self.points, dtype=np.float64)
+            return Places(Z, units(at) if self.moves else np.ones(Z.shape[1]))
         return chosen(at, self.points, np.random.RandomState(self.seed))
 
     def n_dims(self, covariance):

@@ -44,8 +44,7 @@ def units(at):
     Length scales are what they see rows by, but no more than the spread of the rows,
     which is what counts for features without one.
     """
-    X = np.asarray(at.points.objects, dtype=np.float64)
-    spread = X.std(axis=0)
+    spread = distinct(at.points).std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
     return STEP * np.minimum(at.length_scales(), spread)
 

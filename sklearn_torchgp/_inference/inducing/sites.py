@@ -17,15 +17,22 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..._linalg.cholesky import half_log_det, solve_lower
+from ..._linalg.precision import double
 from ..contract import Inference
+from ..sites.engine import TOLERANCE
 from .gradient import Direction, gradient
 from .placed import Through
 from .posterior import SitesThrough, kept
 from .statistics import Rows, Solution, Statistics
 
-# The residual that counts as none: in posterior standard deviations. The value is off
-# by its square.
-TOLERANCE = {torch.float64: 1e-4, torch.float32: 1e-2}
+# On the way to an optimum: the value is off by the square of the residual.
+COARSE = {torch.float64: 1e-4, torch.float32: 1e-2}
+
+# Visits that the next one is extrapolated from (Anderson's acceleration).
+MEMORY = 5
+
+# Of a step, in parts of the way to where all sites would go.
+SHORTEST = 1e-3
 
 # Precisions below this one are rows that say nothing.
 FAINT = 1e-30
@@ -39,18 +46,18 @@ class InducingSites(Through):
     ----------
     max_iter : int, default=100
         Most passes over the rows at one theta.
-    tolerance : float, default=None
-        None: that of the dtype.
+    coarse : bool, default=False
+        Whether a larger residual counts as none.
     """
 
     max_iter: int = 100
-    tolerance: float | None = None
+    coarse: bool = False
 
     def infer(self, covariance, likelihood, theta=None, *, start=None, work=None):
         """As the contract says; `start` are the `Places` of an earlier evaluation."""
         here = self.placed(covariance, theta, start, work)
         climb = _Climb(here, likelihood)
-        tolerance = self.tolerance or TOLERANCE[here.at.points.dtype]
+        tolerance = (COARSE if self.coarse else TOLERANCE)[here.at.points.dtype]
         found, n_iterations = climb.top(here.places.sites, self.max_iter, tolerance)
         solution = Solution.of(found.statistics)
 
@@ -101,6 +108,8 @@ class _Visit:
     residual : float
     next_sites, next_statistics
         Where all sites would go.
+    scale : tensor (2, n)
+        One over units of the sites, for residuals.
     """
 
     sites: torch.Tensor
@@ -110,13 +119,13 @@ class _Visit:
     residual: float
     next_sites: torch.Tensor
     next_statistics: Statistics
+    scale: torch.Tensor
 
     def part_of_the_way(self, length):
         """Sites and statistics after a step of this length."""
         sites = torch.lerp(self.sites, self.next_sites, length)
-        old, new = vars(self.statistics).values(), vars(self.next_statistics).values()
-        mixed = (torch.lerp(a, b, length) for a, b in zip(old, new, strict=True))
-        return sites, Statistics(*mixed)
+        parts = self.statistics, self.next_statistics
+        return sites, Statistics.mixed(parts, (1 - length, length))
 
 
 class _Climb:
@@ -144,7 +153,7 @@ class _Climb:
             zero = torch.zeros_like(self.prior)
             _, slope, bend, _, _ = self.likelihood.expectations(zero, zero)
             sites = torch.stack([-bend, slope])
-        here, length, n_visits = None, 1.0, 0
+        here, memory, length, n_visits = None, [], 1.0, 0
         statistics = self._of_sites(sites)
         while n_visits < max_iter:
             n_visits += 1
@@ -153,11 +162,15 @@ class _Climb:
                 here, length = there, min(1.0, 2 * length)
                 if here.residual <= tolerance:
                     break
+                memory = [*memory, here][-MEMORY:]
+            elif len(memory) > 1:  # extrapolated too far
+                memory = [here]
             else:
                 length /= 2
-                if length < 1e-3:
+                if length < SHORTEST:
                     break
-            sites, statistics = here.part_of_the_way(length)
+            proposed = _extrapolated(memory) if length == 1.0 else None
+            sites, statistics = proposed or here.part_of_the_way(length)
         resting = {"sites": here.next_sites, "statistics": here.next_statistics}
         return replace(here, **resting), n_visits
 
@@ -173,7 +186,7 @@ class _Climb:
         solution = Solution.of(statistics)
         L_B, beta = (one.to(self.prior) for one in (solution.L_B, _mean(solution)))
         found = Statistics.zeros(len(self.L), 1, self.here.whitening.L)
-        moved, fit, gap = torch.empty_like(sites), 0.0, 0.0
+        moved, scale, fit, gap = torch.empty_like(sites), torch.empty_like(sites), 0, 0
         for some, a in self._whitened():
             mean = (a.mT @ beta)[:, 0]
             left = solve_lower(L_B, a).square().sum(0)
@@ -181,6 +194,7 @@ class _Climb:
             terms = self.likelihood.rows(some).expectations(mean, variance)
             log_p, slope, bend, _, _ = terms
             moved[0, some], moved[1, some] = -bend, slope - bend * mean
+            scale[0, some], scale[1, some] = variance, variance.sqrt()
             self._add(found, a, *moved[:, some])
             precision, shift = sites[:, some]
             of_mean = (slope - shift + precision * mean).abs() * variance.sqrt()
@@ -190,7 +204,8 @@ class _Climb:
         fit, sizes = fit.tolist()
         lost = _divergence(solution)
         noise = 8 * torch.finfo(sites.dtype).eps * (1 + sizes + abs(lost))
-        return _Visit(sites, statistics, fit - lost, noise, gap, moved, found)
+        value, noise = fit - lost, float(noise)
+        return _Visit(sites, statistics, value, noise, gap, moved, found, scale)
 
     def _whitened(self):
         """Slices of rows, each with a = L^-1 k(Z, rows)."""
@@ -206,6 +221,29 @@ class _Climb:
         product = torch.mm(scaled, a.mT, out=work.buffer("a a'", m, m))
         found.S.add_(product.to(found.S))
         found.b.add_((a @ shift[:, None]).to(found.b))
+
+
+def _extrapolated(visits):
+    """Sites and their statistics where the residual of past visits would be least.
+
+    Anderson's method (Walker and Ni 2011): the sum of visits, of weights that add up to
+    1. None where there is but one, or where a precision would not be positive.
+    """
+    if len(visits) < 2:
+        return None
+    scale = visits[-1].scale
+    gaps = [((one.next_sites - one.sites) * scale).ravel() for one in visits]
+    gaps = double(torch.stack(gaps))
+    gram = gaps @ gaps.mT
+    gram.diagonal().add_(1e-10 * gram.diagonal())
+    ones = torch.ones(len(visits), 1).to(gram)
+    weights = torch.linalg.solve(gram, ones)[:, 0]
+    weights = (weights / weights.sum()).tolist()
+    pairs = zip(weights, visits, strict=True)
+    sites = sum(weight * one.next_sites for weight, one in pairs)
+    if not bool((sites[0] >= 0).all()):
+        return None
+    return sites, Statistics.mixed([one.next_statistics for one in visits], weights)
 
 
 def _mean(solution):

@@ -79,9 +79,19 @@ class Statistics:
         """Of no rows."""
         return cls(*(like.new_zeros(shape) for shape in ((m, m), (m, c), (c, c), 2)))
 
+    @classmethod
+    def mixed(cls, parts, weights):
+        """A weighted sum of several: what the rows say is linear in their sites."""
+        fields = zip(*(vars(one).values() for one in parts), strict=True)
+        return cls(
+            *(
+                sum(weight * one for weight, one in zip(weights, field, strict=True))
+                for field in fields
+            )
+        )
+
     def __add__(self, other):
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Statistics(*(one + more for one, more in pairs))
+        return Statistics.mixed((self, other), (1.0, 1.0))
 
 
 @dataclass(frozen=True)

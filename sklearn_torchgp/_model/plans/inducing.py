@@ -174,6 +174,11 @@ def sites_method(estimator):
     return InducingSites(points, seed=estimator._seed, max_iter=most)
 
 
+def coarse(model):
+    """The model with inference that ends early, as on the way to an optimum."""
+    return model.with_method(replace(model.method, coarse=True))
+
+
 def points_given(value):
     """The parameter `inducing_points` as an int or an ndarray (m, d).
 
