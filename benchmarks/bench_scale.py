@@ -1,12 +1,14 @@
-"""How well, and how fast, does method="vecchia" learn from many rows?
+"""How well, and how fast, do method="vecchia" and "inducing" learn from many rows?
 
 Parts, by ``--parts``: `costs` (CPU microseconds a row of each step), `accuracy`
 (held-out error, density, coverage and CPU seconds on data sets of 14,000 to 106,000
 rows), `gpboost` (beside its Vecchia approximation, one thread each, where it is
 installed: ``--gpboost PYTHON`` names an interpreter that has it), `rows` (200,000 rows
 beside 20,000), `memory` (the peak of a fit to 200,000 rows), `crossover` (rows from
-which it is faster than exact inference: where "auto" changes) and `full` (air quality,
-305,734 training rows; only where asked for, with ``--full``).
+which it is faster than exact inference: where "auto" changes), `inducing` (512 inducing
+points: held-out quality, CPU seconds; peaks of memory on 200,000 rows), `classes`
+(labels through inducing points, beside boosted trees) and `full` (air quality, 305,734
+training rows; only where asked for, with ``--full``).
 
 ``--data`` names the folder with the data sets; what is not there is left out. A file
 named by ``--out`` keeps its rows of other cases. Features and targets are standardised
@@ -27,10 +29,14 @@ import numpy as np
 import torch
 from harness import options, peak_memory, problem, save, show
 from scipy.stats import norm
+from sklearn.datasets import load_digits
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Matern, WhiteKernel
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
 
-from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
 
 # Targets of the project: RMSE and NLPD.
 ASKED = {
@@ -47,7 +53,9 @@ SETS = [name for name in ASKED if name != "airquality"]
 # Training rows that the comparison takes, at random; None: all.
 COMPARED = {"bike": None, "kin40k": 4000, "protein": 4000, "satellite": 20_000}
 SMOOTHNESS = {"satellite": 0.5}
-PARTS = ("costs", "accuracy", "gpboost", "rows", "memory", "crossover")
+PARTS = (
+    "costs", "accuracy", "gpboost", "rows", "memory", "crossover", "inducing", "classes",
+)  # fmt: skip
 
 GPBOOST = """
 import json, sys, time
@@ -92,7 +100,7 @@ def read(folder, name, n_rows=None):
         return None
     file = np.load(path)
     X, y = file["X"].astype(float), file["y"].astype(float)
-    test = file["test_mask"]
+    test = file["test_mask" if "test_mask" in file else "test_mask20"]
     test = test if test.ndim == 1 else test[:, 0]
     X, y, Z, z = X[~test], y[~test], X[test], y[test]
     if n_rows is not None:
@@ -118,9 +126,9 @@ def scores(mean, std, z):
 
 def ours(name, X, y, Z, **settings):
     """Mean, deviation, CPU seconds of fit and predict, and the model."""
-    defaults = {"method": "vecchia", "random_state": 0}
+    defaults = {"method": "vecchia", "random_state": 0, "kernel": kernel(name, X)}
     defaults["normalize_y"] = name == "satellite"
-    model = TorchGPRegressor(kernel(name, X), **{**defaults, **settings})
+    model = TorchGPRegressor(**{**defaults, **settings})
     with warnings.catch_warnings():
         # Features without influence end at their bound.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -266,6 +274,78 @@ def crossover(args):
             yield row({"part": "crossover", "n": n, "d": 8}, method, quality)
 
 
+BOUND = """
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn_torchgp import TorchGPRegressor
+def model(n_points, **settings):
+    kernel = 1.0 * RBF([2.0] * 8) + WhiteKernel(0.1)
+    settings.update(inducing_points=n_points, copy_X_train=False, random_state=0)
+    return TorchGPRegressor(kernel, method="inducing", **settings)
+model(8).fit(X[:300], y[:300]).predict(X[:10], return_std=True)
+X, y = problem({n}, 8)
+"""
+
+
+def inducing(args):
+    """512 points that are moved, and an RBF: as smooth as such points can follow."""
+    for name in ("kin40k", "naval"):
+        data = read(args.data, name)
+        if data is None:
+            continue
+        X, y, Z, z = data
+        smooth = ConstantKernel(1.0) * RBF(np.ones(X.shape[1]))
+        settings = {"kernel": smooth + WhiteKernel(0.1, (1e-6, 1e5))}
+        settings.update(method="inducing", inducing_points=64 if args.quick else 512)
+        mean, std, seconds, model = ours(name, X, y, Z, **settings)
+        quality = dict(scores(mean, std, z), fit=seconds[0], predict=seconds[1])
+        case = {"part": "inducing", "data": name, "n": len(X)}
+        yield row(case, "inducing", quality, kernel=str(model.kernel_))
+    n = 20_000 if args.quick else 200_000
+    setup = SETUP.format(n=2000) + BOUND.format(n=n)
+    work = {
+        "bound": "model(256, optimizer=None).fit(X, y).log_marginal_likelihood("
+        "model(256).kernel.theta, eval_gradient=True)",
+        "fit": "model(256).fit(X, y)",
+    }
+    for name, statement in work.items():
+        peak = peak_memory(setup, statement)
+        case = {"part": "inducing", "work": name, "n": n, "d": 8, "m": 256}
+        yield row(case, "inducing", {"mib": peak / 2**20})
+
+
+def classes(args):
+    """Labels: kin40k above its median, and digits."""
+    data = read(args.data, "kin40k", 2000 if args.quick else 10_000)
+    if data is not None:
+        X, y, Z, z = data
+        middle = np.median(y)
+        kernel, case = 1.0 * RBF(np.ones(8)), {"part": "classes", "data": "kin40k"}
+        points = TorchGPClassifier(
+            kernel, inference="vi", method="inducing", inducing_points=256,
+            random_state=0,
+        )  # fmt: skip
+        trees = HistGradientBoostingClassifier(random_state=0)
+        for name, model in {"inducing": points, "trees": trees}.items():
+            began = time.process_time()
+            model.fit(X, y > middle)
+            seconds = time.process_time() - began
+            p = model.predict_proba(Z)[:, 1]
+            quality = {"error": np.mean((p > 0.5) != (z > middle)), "fit": seconds}
+            quality["log loss"] = log_loss(z > middle, p)
+            yield row(case, name, quality)
+    X, y = load_digits(return_X_y=True)
+    X, Z, y, z = train_test_split(X / 16, y, test_size=0.3, random_state=0, stratify=y)
+    model = TorchGPClassifier(
+        10.0 * RBF(2.0), inference="vi", method="inducing", random_state=0,
+        inducing_points=60 if args.quick else 300,
+    )  # fmt: skip
+    began = time.process_time()
+    model.fit(X, y)
+    quality = {"accuracy": model.score(Z, z), "fit": time.process_time() - began}
+    quality["log loss"] = log_loss(z, model.predict_proba(Z))
+    yield row({"part": "classes", "data": "digits"}, "inducing", quality)
+
+
 def full(args):
     """Air quality, with as many threads as there are cores."""
     data = read(args.data, "airquality")
@@ -314,6 +394,8 @@ def main():
         "rows": more_rows,
         "memory": memory,
         "crossover": crossover,
+        "inducing": inducing,
+        "classes": classes,
         "full": full,
     }
     chosen = list(args.parts or (() if args.full else PARTS))

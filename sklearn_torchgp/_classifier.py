@@ -100,9 +100,19 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         Names of ``kernel.get_params()`` -> a distribution of
         :mod:`sklearn_torchgp.priors`, whose log density is added to what `fit`
         maximises, in every problem: as in :class:`TorchGPRegressor`.
-    method : {"exact"}, default="exact"
+    method : {"exact", "inducing", "auto"}, default="exact"
         How the covariance of the rows is treated. "exact": Cholesky factors of whole
-        matrices, O(n^2) memory and O(n^3) time.
+        matrices, O(n^2) memory and O(n^3) time. "inducing": all rows seen through m
+        inducing points, O(m^2) memory and O(n m^2) time, with ``inference="vi"`` and
+        not with ``multi_class="softmax"``. Where structure is local boosted trees are
+        better. "auto": inducing points for more than 3000 rows where these go, else
+        exact; `method_` and `method_reason_` say what it was.
+    inducing_points : int or array of shape (m, n_features), default=512
+        As in :class:`TorchGPRegressor`, for each binary problem.
+    optimizer_rows : int or None, default=5000
+        With method="inducing" hyperparameters and points are learned on twice as many
+        rows, drawn at random; then a few steps are taken on all. None: on all from the
+        start.
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
@@ -121,6 +131,12 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         theirs.
     base_estimator_ : LatentGP, OneVsRest or OneVsOne
         The fitted problem or problems, with what prediction needs.
+    inducing_points_ : array of shape (m, n_features), or list of these
+        Where they are, of several problems for each. Only with method="inducing".
+    method_ : {"exact", "inducing"}
+        What `method` came to.
+    method_reason_ : str
+        A sentence why.
     log_marginal_likelihood_value_ : float
         At ``kernel_.theta``; the mean over several binary problems.
     log_posterior_ : float

@@ -138,11 +138,14 @@ class TorchGPRegressor(
     missing : {"error", "mask"}, default="error"
         What NaN in y is. "mask": a value that was not observed and is left out of the
         evidence, for "independent" and "icm". Rows without any value are left out.
-    method : {"exact", "vecchia", "auto"}, default="exact"
+    method : {"exact", "vecchia", "inducing", "auto"}, default="exact"
         How the covariance of the rows is treated. "exact": one Cholesky factor of the
         whole matrix, O(n^2) memory and O(n^3) time. "vecchia": each row given the
         nearest rows before it in a random order, O(n) memory and time, for tables of
-        numbers. "auto": exact up to 5000 rows, Vecchia's approximation beyond;
+        numbers. "inducing": all rows seen through m inducing points, O(m^2) memory and
+        O(n m^2) time, for targets that are smooth and noisy; a lower bound of the
+        evidence. Where structure is local, "vecchia" or boosted trees are better.
+        "auto": exact up to 5000 rows, Vecchia's approximation beyond;
         `method_` and `method_reason_` say what it was. Nothing else is ever switched.
     n_neighbors : int, default=32
         Of method="vecchia", as the next two: rows that a row is conditioned on in the
@@ -153,7 +156,12 @@ class TorchGPRegressor(
     optimizer_rows : int or None, default=5000
         The hyperparameters are learned from so many terms of the evidence, drawn at
         random, with neighbours among all rows; then a few steps are taken on all of
-        them. None: on all from the start.
+        them. None: on all from the start. With method="inducing" they are learned with
+        the points on twice as many rows.
+    inducing_points : int or array of shape (m, n_features), default=512
+        Of method="inducing". A number: so many are chosen among the rows and, where
+        the hyperparameters are optimised, moved with them to the best bound; more than
+        there are different rows means all of these. An array: they are used as given.
     device : {"auto", "cpu", "cuda", "cuda:<index>"} or torch.device, default="auto"
         Where the linear algebra runs. "auto" takes the GPU if there is one and the
         training set is large enough to gain from it.
@@ -202,7 +210,10 @@ class TorchGPRegressor(
         Row i: the training rows that row ``order_[i]`` is conditioned on in the
         evidence, -1 where there are fewer. Training rows equal in X and noise are kept
         once, as their mean with their number as weight: this is exact.
-    method_ : {"exact", "vecchia"}
+    inducing_points_ : array of shape (m, n_features)
+        Where they are. Only with method="inducing", which keeps training rows equal in
+        X and noise once, too.
+    method_ : {"exact", "vecchia", "inducing"}
         What `method` came to.
     method_reason_ : str
         A sentence why.
