@@ -54,7 +54,8 @@ SETS = [name for name in ASKED if name != "airquality"]
 COMPARED = {"bike": None, "kin40k": 4000, "protein": 4000, "satellite": 20_000}
 SMOOTHNESS = {"satellite": 0.5}
 PARTS = (
-    "costs", "accuracy", "gpboost", "rows", "memory", "crossover", "inducing", "classes",
+    "costs", "accuracy", "gpboost", "rows", "memory", "crossover", "inducing",
+    "classes",
 )  # fmt: skip
 
 GPBOOST = """

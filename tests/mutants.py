@@ -56,6 +56,8 @@ TESTS = {
     "metrics.py": "test_metrics*",
     "inspection/": "inspection",
     "_model/plans/vecchia": "test_vecchia*",
+    "_model/plans/inducing": "test_inducing*",
+    "_inference/inducing/": "test_inducing* test_contracts* inference/test_inducing*",
     "_model/lbfgsb": "test_optimize* test_float32*",
     "_model/methods": "test_regressor_b* test_classifier* test_vecchia_[ef]*",
     "_model/initial": "test_regressor_[bps]* test_classifier*",
