@@ -64,7 +64,7 @@ def test_float32(device):
 
 @pytest.mark.parametrize("points", [X[:12], 12])
 def test_a_fit(points, device):
-    """Where points move, the way is long and round-off takes its own: the end is near."""
+    """Where points move the way is long, and round-off takes its own."""
     options = {**FEW, "inducing_points": points, "random_state": 0}
     here, there = (
         TorchGPRegressor(KERNEL, device=one, **options).fit(X, Y)
