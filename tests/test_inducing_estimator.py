@@ -14,6 +14,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from vecchia_cases import KERNEL, OPTIONS, N, X, Y, Z, said, same
 
 from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp.exceptions import JitterWarning
 
 NOISY = 1.0 * RBF([1.0, 1.0]) + WhiteKernel(0.1)
 
@@ -71,6 +72,12 @@ def test_what_does_not_go_together(params, message):
     with pytest.raises(ValueError, match=message):
         model.fit(X, Y)
     assert vars(model) == before
+
+
+def test_little_noise_is_told():
+    model = inducing(1.0 * RBF(1.0), alpha=1e-10)
+    with pytest.warns(JitterWarning, match=r"'inducing'.*1e-10.*1e-08.*WhiteKernel"):
+        model.fit(X, Y)
 
 
 def test_rows_that_are_no_table():

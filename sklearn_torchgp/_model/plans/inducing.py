@@ -1,5 +1,6 @@
 """Inducing points: chosen and moved on some of the rows, then theta on all of them."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from ..._data.arrays import ArrayKind, as_numpy
 from ..._data.rows import is_table
 from ..._inference import Inducing, InducingSites, Places
+from ..._inference.inducing.statistics import JITTER
+from ...exceptions import JitterWarning, callers_level
 from ..stages import Stage
 from ..starts import best
 from .plan import Plan, counts_copies
@@ -80,10 +83,28 @@ class InducingPlan(Plan):
 
     def settle(self, estimator):
         keep_points(estimator)
+        _warn_of_little_noise(estimator._model())
 
     def final_value(self, reached, evidence):
         """On all rows, with the points found."""
         return evidence
+
+
+def _warn_of_little_noise(model):
+    """Tell that the jitter of the points is more than the noise of some rows."""
+    at = model.covariance.at()
+    nugget, jitter = at.nugget()[0], JITTER * at.diag()[0].mean().item()
+    noise = [one.noise + nugget for one in model.likelihood.factors()]
+    least = min(one.min().item() for one in noise)
+    if 0 < least < jitter:  # none at all is an error of the method
+        warnings.warn(
+            f"method='inducing' sees rows through noise, and the least of it is "
+            f"{least:.3g}: less than the points' own jitter, {jitter:.3g}. The bound "
+            "is far below the evidence, and hyperparameters suffer. Add a WhiteKernel "
+            "(or noise_variance, or raise 'alpha'), or use another method.",
+            JitterWarning,
+            stacklevel=callers_level(),
+        )
 
 
 def courses(estimator, every):
