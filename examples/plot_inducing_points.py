@@ -3,9 +3,9 @@ A stream of rows, and labels, through inducing points
 =====================================================
 
 ``method="inducing"`` sees all rows through a few points, which are moved to where they
-tell most. What rows say of the points adds up, so that ``partial_fit`` takes a stream at
-a cost that does not grow: the result is that of a fit to all rows at once. Class labels
-go the same way, with ``inference="vi"``.
+tell most. What rows say of the points adds up, so that ``partial_fit`` takes a stream,
+each new row at the same cost: the result is that of a fit to all rows at once. Class
+labels go the same way, with ``inference="vi"``.
 """
 
 import matplotlib.pyplot as plt
