@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import surface
+from kernel_zoo import Numpy
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, WhiteKernel
@@ -15,6 +16,7 @@ from vecchia_cases import KERNEL, OPTIONS, N, X, Y, Z, said, same
 
 from sklearn_torchgp import TorchGPRegressor
 from sklearn_torchgp.exceptions import JitterWarning
+from sklearn_torchgp.kernels import DeepKernel
 
 NOISY = 1.0 * RBF([1.0, 1.0]) + WhiteKernel(0.1)
 
@@ -178,6 +180,28 @@ def test_a_fit_moves_the_points():
     assert exact.log_marginal_likelihood(theta) > best
     again = clone(model).fit(X, y)
     assert_allclose(again.inducing_points_, model.inducing_points_)
+
+
+def test_networks_are_trained_with_the_points():
+    X, y = surface(120)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.Tanh())
+    kernel = 1.0 * DeepKernel(net, RBF(1.0)) + WhiteKernel(0.1)
+    options = {"optimizer": "fmin_l_bfgs_b", "inducing_points": 10, "alpha": 1e-10}
+    model = inducing(kernel, **options).fit(X, y)
+    before, after = (one.k1.k2.own_weights() for one in (kernel, model.kernel_))
+    assert np.abs(before - after).max() > 1e-3
+    assert len(model.optimizer_results_[0].theta) == 3
+    assert model.score(X, y) > 0.8
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_torchgp.exceptions.KernelFallbackWarning")
+def test_points_of_numpy_kernels_stay_where_rows_are():
+    X, y = surface(60)
+    kernel = Numpy(0.8) + WhiteKernel(0.3)
+    options = {"optimizer": "fmin_l_bfgs_b", "inducing_points": 10, "alpha": 1e-10}
+    model = inducing(kernel, **options).fit(X, y)
+    assert (model.inducing_points_[:, None] == X).all(-1).any(1).all()
 
 
 def test_few_rows_first_then_all():

@@ -114,12 +114,18 @@ def courses(estimator, every):
     few = every if len(rows) == n else every.rows(rows)
     if not estimator._optimises_itself():
         return [Course(estimator, few).stage(), Course(estimator, every).stage()]
-    moves = every.covariance.tells_noise and not np.ndim(method.points)
-    moving = few.with_method(replace(method, moves=moves))
+    on_all = Course(estimator, every, kept=True).stage(ON_ALL_ROWS, n)
+    if np.ndim(method.points):
+        if few is every:
+            return [Course(estimator, every).stage()]
+        most = ON_POINTS_CHOSEN + ON_POINTS_MOVING
+        return [Course(estimator, few).stage(most, n), on_all]
+    # A NumPy kernel is not told how it changes with the points.
+    moving = few.with_method(replace(method, moves=every.covariance.tells_noise))
     return [
         Course(estimator, few).stage(ON_POINTS_CHOSEN, n),
         Course(estimator, moving).stage(ON_POINTS_MOVING, n),
-        Course(estimator, every, kept=True).stage(ON_ALL_ROWS, n),
+        on_all,
     ]
 
 
