@@ -476,9 +476,10 @@ class TorchGPRegressor(
 
         The Cholesky factor is extended, O(n^2 k) for k new rows to n old ones (where
         `kernel_` or `alpha` have changed since, it is made anew); with
-        method="inducing" what the new rows say of the points is added. The result is that of
-        a fit to all rows with ``optimizer=None``, the scale of y (`normalize_y`) and a
-        trend regressor being those of the first fit. Before any fit this is `fit`.
+        method="inducing" what the new rows say of the points is added. The result is
+        that of a fit to all rows with ``optimizer=None``, the scale of y
+        (`normalize_y`) and a trend regressor being those of the first fit. Before any
+        fit this is `fit`.
 
         Parameters
         ----------
