@@ -264,6 +264,9 @@ MODELS = {
         AT_FEW, KERNEL, observed(2, basis=trend("linear")), None, None
     ),
     "sites": (InducingSites(X), QUIET, TERMS, dense, 1e-6),
+    "sites-white": (
+        InducingSites(X[:5] + 0.1), KERNEL, LIKELIHOODS["logit"], None, None
+    ),
     "sites-logit": (
         InducingSites(X[:5] + 0.1), QUIET, LIKELIHOODS["logit"],
         None, None,

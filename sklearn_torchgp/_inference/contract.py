@@ -162,7 +162,7 @@ class Posterior(ABC):
         """Moments of what each training row says, given all other rows."""
         raise NotImplementedError
 
-    def observed(self, function):
+    def as_seen(self, function):
         """What the training rows see of a latent function without noise: (n, p).
 
         Parameters

@@ -45,7 +45,7 @@ class SamplePaths:
             factor = factors[0 if shared else target]
             observed = factor.likelihood
             y = observed.y[:, target if shared else 0]
-            seen = factor.observed(lambda Z, prior=prior: _total(prior, Z)).cpu()
+            seen = factor.as_seen(lambda Z, prior=prior: _total(prior, Z)).cpu()
             E = (y[:, None].cpu().double() - seen).to(y)
             copies = 1 if observed.weight is None else observed.weight
             spread = (observed.noise + nugget) / copies

@@ -3,12 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from contract_tables import KERNEL, QUIET, N, X, covariance, observed, tensor, trend
+from contract_tables import (
+    KERNEL,
+    QUIET,
+    TERMS,
+    N,
+    X,
+    covariance,
+    observed,
+    tensor,
+    trend,
+)
 from helpers import numeric_gradient
 from numpy.testing import assert_allclose
 from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, WhiteKernel
 
-from sklearn_torchgp._inference import Exact, Inducing
+from sklearn_torchgp._inference import Exact, Inducing, InducingSites
 from sklearn_torchgp._inference.inducing.points import chosen
 from sklearn_torchgp._likelihoods.gaussian import Observations
 from sklearn_torchgp._linalg import memory
@@ -191,7 +201,19 @@ def test_float32():
 
 def test_what_rows_see_of_a_function():
     posterior = model(Inducing(FEW)).infer().posterior()
-    seen = posterior.observed(lambda Z: tensor(np.sin(Z[:, :1])))
+    seen = posterior.as_seen(lambda Z: tensor(np.sin(Z[:, :1])))
     K = QUIET(FEW) + 1e-8 * 1.3 * np.eye(5)
     wanted = QUIET(X, FEW) @ np.linalg.solve(K, np.sin(FEW[:, :1]))
     assert_allclose(seen, wanted, rtol=1e-7, atol=1e-9)
+
+
+def test_leaving_a_site_out_is_inferring_without_it():
+    """Under a Gaussian likelihood sites do not move."""
+    sites = model(InducingSites(FEW), QUIET, TERMS).infer().posterior()
+    mean, variance = sites.leave_one_out()
+    rows = model(Inducing(FEW), QUIET)
+    for i in (0, 7):
+        rest = rows.rows(np.flatnonzero(np.arange(N) != i))
+        moments = rest.infer().posterior().moments(X[[i]], "var")
+        assert_allclose(mean[i], moments[0][0], rtol=1e-8)
+        assert_allclose(variance[i], moments[1][0], rtol=1e-8)

@@ -7,7 +7,8 @@ What the points do not tell of a row, k_ii - |a_i|^2, is added. Here
     alpha_i = lambda_i (e_i - a_i'beta),   (C^-1)_ii = lambda_i (1 - h_i),
     h_i = lambda_i a_i'B^-1 a_i,           (C^-1 H)_i = lambda_i (H_i - a_i'B^-1 b_H).
 
-Of class labels the same is the cavity of a site (see `sites.engine`).
+Of class labels the same is the cavity of a site, as far as the points tell the row (see
+`sites.engine`).
 """
 
 import math
@@ -51,11 +52,10 @@ def left_out_sites(at, whitening, sites, solution, copies):
     """Mean and variance (n, 1) of each f_i without one copy of its site."""
     beta = torch.cholesky_solve(solution.b, solution.L_B)
     mean, share, missed = _told(at, whitening, solution, beta)
-    variance = share + missed + double(at.nugget()[0])
-    unexplained = 1 - sites.precision * variance
-    q = Conditional(None, mean[:, 0], variance, unexplained, None, None)
+    unexplained = 1 - sites.precision * share
+    q = Conditional(None, mean[:, 0], share, unexplained, None, None)
     m, v = cavities(q, sites, copies)
-    return m[:, None], v[:, None]
+    return m[:, None], (v + missed + double(at.nugget()[0]))[:, None]
 
 
 def _told(at, whitening, solution, beta):

@@ -136,7 +136,7 @@ class InducingPosterior(ThroughPoints):
             parts.append(InducingPosterior(self.method, self.covariance, one, arrays))
         return parts
 
-    def observed(self, function):
+    def as_seen(self, function):
         """As the contract says: the rows see k_fu K_uu^-1 u, for u its values at the
         points.
         """
