@@ -45,6 +45,8 @@ def test_is_a_scikit_learn_classifier():
         "class_weight",
         "priors",
         "method",
+        "inducing_points",
+        "optimizer_rows",
         "device",
         "dtype",
         "verbose",

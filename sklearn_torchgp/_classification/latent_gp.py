@@ -92,8 +92,6 @@ class LatentGP(GPEstimator, BaseEstimator):
     optimizer_results_ : list of Bunch
     """
 
-    _methods = METHODS_OF_CLASSIFIERS
-
     # The last solution, and the inference that found it.
     _start = None, None
 
@@ -154,6 +152,12 @@ class LatentGP(GPEstimator, BaseEstimator):
         objective = self._objective(self._model(points))
         self.log_marginal_likelihood_value_ = self._condition(objective)
         return self
+
+    @property
+    def _methods(self):
+        """Values of `method` that go with the inference."""
+        through = self.inference == "vi" and not self.softmax
+        return METHODS_OF_CLASSIFIERS if through else METHODS_OF_CLASSIFIERS[:1]
 
     def points(self, X):
         """Rows as tensors, for several problems to share."""
