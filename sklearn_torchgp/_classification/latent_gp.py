@@ -130,7 +130,7 @@ class LatentGP(GPEstimator, BaseEstimator):
             self._start = before._start
         n, device = len(y), self._device_for(len(y))
         if self.method_ == "inducing":
-            return self._fit_through_points(points, watch)
+            return self._fit_through_points(points, watch, default)
         n_bytes = n * n * resolve_dtype(self.dtype).itemsize
         ways = partial(cure, self, n)
         with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
@@ -143,11 +143,12 @@ class LatentGP(GPEstimator, BaseEstimator):
         self.log_marginal_likelihood_value_ = evidence if reached is None else reached
         return self
 
-    def _fit_through_points(self, points, watch):
+    def _fit_through_points(self, points, watch, default):
         """The same, with inducing points that are found with the hyperparameters."""
         self._seed = self._rng.randint(np.iinfo(np.int32).max)
         every = coarse(self._model(points))
-        optimise(self, partial(courses, self, every), watch=watch, n_common=1)
+        stages = partial(courses, self, every)
+        optimise(self, stages, watch=watch, n_common=1, default=default)
         keep_points(self)
         objective = self._objective(self._model(points))
         self.log_marginal_likelihood_value_ = self._condition(objective)
