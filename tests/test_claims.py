@@ -190,7 +190,7 @@ def client_programs():
 
 def several_targets():
     text = (
-        "held-out NLPD {} with ``\"icm\"`` and {} apart (missing at random), {} and {} "
+        'held-out NLPD {} with ``"icm"`` and {} apart (missing at random), {} and {} '
         "(its later five days"
     )
     cells = [

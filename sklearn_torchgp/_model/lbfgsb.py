@@ -52,7 +52,7 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
         )
     flat = _is_flat(result, bounds, eps, nat)
     # Where round-off is large, no decrease by more than it says little of the slope.
-    ended = flat or (bool(result.success) and eps <= np.finfo(float).eps)
+    ended = flat or bool(result.success and eps <= np.finfo(float).eps)
     stopped = result.get("status") == STOPPED
     return Optimum(
         result.x,
