@@ -83,6 +83,7 @@ def test_where_round_off_is_large_a_small_decrease_is_no_convergence():
         return 1e4 + 1e-4 * abs(theta[0] - 7.0), np.sign(theta - 7.0) * 1e5
 
     start, bounds = np.zeros(1), BOUNDS[:1]
-    found = lbfgsb(steep, start, bounds, eps=np.finfo(np.float32).eps)
+    eps = np.finfo(np.float32).eps
+    found = lbfgsb(steep, start, bounds, eps=eps, must_be_flat=True)
     assert abs(found[0][0] - 7) > 1e-3
     assert found.converged is False  # as the warning asks

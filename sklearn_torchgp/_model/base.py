@@ -250,9 +250,11 @@ class GPEstimator(Validation, CallbackSupportMixin):
         if self.optimizer in OPTIMIZERS:
             exact = self.dtype == "float64"
             eps = torch.finfo(torch.float64 if exact else torch.float32).eps
+            # Low precision has no small decreases, whatever the slope.
+            precision = {"eps": eps, "must_be_flat": not exact}
             if len(initial_theta) > self.kernel_.n_dims:
-                eps = EPS_OF_WEIGHTS
-            return lbfgsb(obj_func, initial_theta, bounds, eps=eps)
+                precision = {"eps": EPS_OF_WEIGHTS}
+            return lbfgsb(obj_func, initial_theta, bounds, **precision)
         raise ValueError(
             f"Unknown optimizer {self.optimizer!r}. The 'optimizer' parameter must be "
             f"one of {list(OPTIMIZERS)}, a callable or None."

@@ -27,11 +27,12 @@ class Optimum(tuple):
         return self
 
 
-def lbfgsb(obj_func, initial_theta, bounds, *, eps):
+def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
     """Minimise obj_func(theta) -> (value, gradient) within bounds by L-BFGS-B.
 
     `eps` is the relative round-off of the objective: below 10 eps no decrease can be
-    told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). An
+    told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). With
+    `must_be_flat` that alone is no convergence: the slope has to be small, too. An
     `obj_func` may have a limit of its own, `max_iterations`, and a `unit`, and one with
     a method `iteration_ended` hears of each iteration.
     """
@@ -51,8 +52,7 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps):
             },
         )
     flat = _is_flat(result, bounds, eps, nat)
-    # Where round-off is large, no decrease by more than it says little of the slope.
-    ended = flat or bool(result.success and eps <= np.finfo(float).eps)
+    ended = flat or bool(result.success and not must_be_flat)
     stopped = result.get("status") == STOPPED
     return Optimum(
         result.x,
@@ -93,9 +93,10 @@ def _is_flat(result, bounds, eps, nat):
 
     L-BFGS-B reports an abnormal line search when round-off leaves it no measurable
     decrease; that is convergence, not failure, where a hyperparameter times e would
-    gain less than 0.01 nat (or 1e-5 of the objective).
+    gain less than 0.01 nat (in float32 0.1, or more where round-off hides more).
     """
     lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
     step = np.clip(result.x - result.jac, lower, upper) - result.x
-    small = max(0.01 * nat, max(1e-5, eps**0.5) * abs(result.fun))
+    least = 0.01 if eps < 1e-10 else 0.1
+    small = max(least * nat, max(1e-5, eps**0.5) * abs(result.fun))
     return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
