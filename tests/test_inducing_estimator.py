@@ -311,6 +311,8 @@ def test_tensors_in_tensors_out():
     assert_allclose(mean.numpy(), expected)
 
 
+# It may say that round-off ended its line search: it answers as well all the same.
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
 def test_float32():
     exact, through = pair(dtype="float32")
     same(said(through, X, Y), said(exact, X, Y), tol=3e-3)
