@@ -120,7 +120,9 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         Precision of the linear algebra; answers are float64.
     verbose : int, default=0
         1 prints a line for each iteration of the optimiser; scikit-learn's callbacks
-        hear of these, too: both as in :class:`TorchGPRegressor`.
+        hear of these, too: both as in :class:`TorchGPRegressor`. They are given the
+        classifier as it would be had the fit ended there; of several binary problems,
+        of which one then says nothing of the others, at the end only.
 
     Attributes
     ----------
@@ -271,8 +273,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             if isinstance(problem, LatentGP):
                 last = getattr(self, "base_estimator_", None)
                 options["before"] = last if isinstance(last, LatentGP) else None
-            options["watch"] = self._watch
-            self.base_estimator_ = problem.fit(X, y, weight, **options)
+            self.base_estimator_ = problem
+            problem.fit(X, y, weight, watch=self._watch, **options)
             self.log_marginal_likelihood_value_ = problem.log_marginal_likelihood()
         return self
 
@@ -333,6 +335,16 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         self.classes_ = y_kind(classes) if classes.dtype.kind in "biuf" else classes
         self.n_classes_ = len(classes)
         return X, codes, weight
+
+    def _attributes_at(self, vector):
+        """Those of one problem; one of several says nothing of the others: None."""
+        if not isinstance(self.base_estimator_, LatentGP):
+            return None
+        problem = self.base_estimator_.at(vector)
+        return {
+            "base_estimator_": problem,
+            "log_marginal_likelihood_value_": problem.log_marginal_likelihood(),
+        }
 
     def _problem(self):
         """The unfitted estimator of these classes."""

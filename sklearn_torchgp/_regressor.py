@@ -717,12 +717,11 @@ class TorchGPRegressor(
         if posterior.trend is not None:
             set_trend(self, posterior.trend, kind)
 
-    def _attributes_at(self, theta):
-        """What a prediction needs if theta were the optimum: one factorisation."""
+    def _attributes_at(self, vector):
+        """What a prediction needs if that were the optimum: one factorisation."""
         other = object.__new__(type(self))
         vars(other).update(vars(self), _kept=Kept())
-        n_dims = self.kernel_.n_dims
-        other.kernel_ = self.kernel_.clone_with_theta(theta[:n_dims])
+        other.kernel_ = self._kernel_at(vector)
         with catch_warnings():
             simplefilter("ignore")
             evidence = other._condition(ArrayKind(self.X_train_))

@@ -18,8 +18,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
+from sklearn_torchgp._classification.latent_gp import LatentGP
 from sklearn_torchgp._model import progress
 from sklearn_torchgp._model.objective import Objective
+from sklearn_torchgp.kernels import DeepKernel
 
 RNG = np.random.RandomState(0)
 X = RNG.uniform(-2, 2, (24, 2))
@@ -171,13 +173,116 @@ def test_callbacks_are_told_the_data_and_what_the_fit_had_come_to():
     assert_allclose(end.predict(X), model.predict(X))
 
 
+def handed_over(recorder, task):
+    """What a callback was given at the ends of tasks of this name."""
+    return [
+        fitted
+        for event, context, fitted in recorder.events
+        if (event, context.task_name) == ("end", task)
+    ]
+
+
 @callbacks
-def test_a_classifier_hands_over_itself_at_the_end():
-    model, y, recorder = watched("binary")
+@pytest.mark.parametrize("name", ["binary", "ep", "vi", "softmax", "class_weight"])
+def test_a_classifier_on_the_way_is_what_the_fit_had_come_to(name):
+    params = {
+        "ep": {"inference": "ep", "link": "probit"},
+        "vi": {"inference": "vi"},
+        "class_weight": {"class_weight": "balanced"},
+    }.get(name, {})
+    model, y, recorder = watched(name if name in FITS else "binary", **params)
+    weight = np.where(np.arange(24) % 5, 1.5, 0.0)  # rows that are left out
+    model.fit(X, y, sample_weight=weight)
+    steps, (record,) = handed_over(recorder, "iteration"), model.optimizer_results_
+    values = [step.log_marginal_likelihood_value_ for step in steps]
+    assert len(values) == record.n_iterations > 2
+    assert values == sorted(values)
+    assert_allclose(values[-1], record.value, rtol=1e-6)
+    middle = steps[len(steps) // 2]
+    again = clone(model).set_callbacks().set_params(kernel=middle.kernel_)
+    again.set_params(optimizer=None).fit(X, y, sample_weight=weight)
+    assert not np.allclose(middle.kernel_.theta, model.kernel_.theta, rtol=1e-3)
+    assert_allclose(
+        middle.log_marginal_likelihood_value_, again.log_marginal_likelihood()
+    )
+    for ask in ("predict_proba", "predict_latent", "sample_latent"):
+        assert_allclose(getattr(middle, ask)(X), getattr(again, ask)(X), rtol=1e-5)
+    assert_allclose(middle.loo_predict_proba(), again.loo_predict_proba(), rtol=1e-5)
+    assert list(middle.predict(X)) == list(again.predict(X))
+    (end,) = handed_over(recorder, "fit")
+    assert_allclose(end.predict_proba(X), model.predict_proba(X))
+
+
+@callbacks
+@pytest.mark.parametrize("name", ["one_vs_rest", "one_vs_one"])
+def test_one_problem_of_several_is_no_classifier_on_the_way(name):
+    model, y, recorder = watched(name)
     model.fit(X, y)
-    fitted = [f for event, _, f in recorder.events if event == "end"]
-    assert fitted[:-1] == [None] * (len(fitted) - 1)
-    assert_allclose(fitted[-1].predict_proba(X), model.predict_proba(X))
+    for task in ("iteration", "start", "problem"):
+        given = handed_over(recorder, task)
+        assert given == [None] * len(given)
+        assert given
+    (end,) = handed_over(recorder, "fit")
+    assert_allclose(end.predict_proba(X), model.predict_proba(X))
+
+
+class Counting(Recorder):
+    """It asks for no fitted estimator."""
+
+    def on_fit_task_end(self, estimator, context):
+        self.note("end", context)
+
+
+@callbacks
+@pytest.mark.parametrize("name", ["regressor", "binary", "softmax"])
+def test_what_nobody_asks_for_is_not_computed(name, monkeypatch):
+    conditioned = []
+    for kind in (TorchGPRegressor, LatentGP):
+        plain = kind._condition
+        monkeypatch.setattr(
+            kind, "_condition",
+            lambda self, of, plain=plain: conditioned.append(1) or plain(self, of),
+        )  # fmt: skip
+    model, y, _ = FITS[name]
+    for recorder, expected in ((None, 1), (Counting(), 1), (Recorder(), None)):
+        model, conditioned[:] = clone(model), []
+        if recorder is not None:
+            model.set_callbacks(recorder)
+        model.fit(X, y)
+        steps = sum(r.n_iterations for r in model.optimizer_results_)
+        assert len(conditioned) == (expected or 1 + steps)
+
+
+@callbacks
+@pytest.mark.parametrize("name", ["regressor", "binary"])
+def test_on_the_way_a_deep_kernel_has_the_weights_of_there(name):
+    """They stand behind theta in what is optimised."""
+    module = torch.nn.Linear(2, 1).double()
+    kernel = 1.0 * DeepKernel(module, RBF(1.0))
+    params = {"alpha": 0.1} if name == "regressor" else {}
+    model, y, recorder = watched(name, kernel=kernel, **params)
+    model.fit(X, y)
+    steps = handed_over(recorder, "iteration")
+    values = [step.log_marginal_likelihood_value_ for step in steps]
+    assert values == sorted(values)
+    assert_allclose(values[-1], model.optimizer_results_[0].value, rtol=1e-6)
+    weights = [step.kernel_.k2.own_weights() for step in [*steps, model]]
+    assert not np.allclose(weights[0], weights[-1], rtol=1e-2)
+    assert_allclose(weights[-2], weights[-1])
+    assert_allclose(steps[-1].predict(X), model.predict(X))
+
+
+@callbacks
+def test_scikit_learns_monitor_scores_a_classifier_on_the_way():
+    from sklearn.callback import ScoringMonitor
+
+    monitor = ScoringMonitor(scoring="neg_log_loss")
+    model = TorchGPClassifier(0.01 * RBF(0.1)).set_callbacks(monitor)
+    model.fit(X, TWO)
+    logged = monitor.get_logs().data
+    scores = [one["neg_log_loss"] for one in logged if one["task_name"] == "iteration"]
+    assert len(scores) == model.optimizer_results_[0].n_iterations
+    assert scores[-1] > scores[0]
 
 
 @callbacks

@@ -160,6 +160,17 @@ class LatentGP(GPEstimator, BaseEstimator):
         through = self.inference == "vi" and not self.softmax
         return METHODS_OF_CLASSIFIERS if through else METHODS_OF_CLASSIFIERS[:1]
 
+    def at(self, vector):
+        """The problem as if `fit` had ended there: one more inference."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), _kept=Kept())
+        other.kernel_ = self._kernel_at(vector)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            evidence = other._condition(other._objective(other._model()))
+        other.log_marginal_likelihood_value_ = evidence
+        return other
+
     def points(self, X):
         """Rows as tensors, for several problems to share."""
         device = self._device_for(len(X))

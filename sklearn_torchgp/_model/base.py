@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._covariance import Covariance, hyperparameters
 from .._covariance.acquaint import acquaint
-from .._covariance.weights import networks, weights_of
+from .._covariance.weights import networks, set_weights, weights_of
 from .._data.arrays import as_numpy, resolve_device, resolve_dtype
 from .._inference import Prior
 from .default import default_model, feature_units, is_auto
@@ -159,6 +159,15 @@ class GPEstimator(Validation, CallbackSupportMixin):
         weights = np.empty(0) if self._has_own_objective() else weights_of(self.kernel_)
         return np.r_[hyperparameters.theta(self.kernel_), weights]
 
+    def _kernel_at(self, vector):
+        """A copy of `kernel_` at such a vector."""
+        kernel, p = deepcopy(self.kernel_), hyperparameters.n_dims(self.kernel_)
+        kernel.theta = vector[:p]
+        n_weights = len(weights_of(kernel))
+        if n_weights and len(vector) >= p + n_weights:  # none in an objective of theta
+            set_weights(kernel, vector[p : p + n_weights])
+        return kernel
+
     def _key_of_kernel(self):
         """What equals that of an equal kernel_; a clone has no trained weights."""
         kernel = self.kernel_
@@ -171,8 +180,11 @@ class GPEstimator(Validation, CallbackSupportMixin):
         """The model of some of the training rows, equal ones not yet merged."""
         return self._model(self._method(self.objective)).rows(rows)
 
-    def _attributes_at(self, theta):
-        """Fitted attributes as if theta were the optimum; None if nobody can say."""
+    def _attributes_at(self, vector):
+        """Fitted attributes as if that were the optimum; None if nobody can say.
+
+        For callbacks that ask for them within `fit`; see `_vector`.
+        """
         return None
 
     def log_marginal_likelihood(
