@@ -107,6 +107,11 @@ class ClassificationDisplay:
         display : ClassificationDisplay
         """
         drawing.pyplot(f"{cls.__name__}.from_estimator")
+        if not hasattr(estimator, "predict_proba"):
+            raise ValueError(
+                f"{cls.__name__} needs a classifier with predict_proba. Got "
+                f"{type(estimator).__name__}: regressors have PosteriorDisplay."
+            )
         values = drawing.table_of_numbers(X, cls.__name__, (2,))
         classes = array(estimator.classes_)
         chosen = None if len(classes) > 2 else 1

@@ -70,6 +70,7 @@ class CoverageDisplay:
         estimator : TorchGPRegressor, or Pipeline or search that ends in one
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            What is NaN is left out.
         noise_variance : float or array-like, default=None
             Known noise of these rows, as in `predict`.
         n_levels : int, default=19
@@ -90,14 +91,16 @@ class CoverageDisplay:
         nominal = np.arange(1, n_levels + 1) / (n_levels + 1)
         tails = np.r_[(1 - nominal) / 2, (1 + nominal) / 2, 0.025, 0.975]
         q = array(model.predict_quantiles(rows, tails, **known))
-        true = array(y).astype(float).reshape(q[:, 0].shape)[:, None]
+        true = array(y).astype(float).reshape(q[:, 0].shape)
         low, high = q[:, :n_levels], q[:, n_levels : 2 * n_levels]
-        inside = (low <= true) & (true <= high)
+        inside = (low <= true[:, None]) & (true[:, None] <= high)
+        density = model.log_predictive_density(rows, y, **known)
+        observed = ~np.isnan(true)
         display = cls(
             nominal=nominal,
-            observed=np.moveaxis(inside, 1, 0).reshape(n_levels, -1).mean(axis=1),
-            n_samples=true.size,
-            nlpd=-array(model.log_predictive_density(rows, y, **known)).mean(),
+            observed=np.moveaxis(inside, 1, 0)[:, observed].mean(axis=1),
+            n_samples=observed.sum(),
+            nlpd=-array(density)[observed].mean(),
             sharpness=(q[:, -1] - q[:, -2]).mean(),
             name=name or type(model).__name__,
         )

@@ -72,6 +72,11 @@ class LengthScaleDisplay:
             rows = seen(X)
             spread = array(rows).astype(float).std(axis=0)
         kernel = drawing.one_kernel(model, cls.__name__)
+        if n_features == 1:
+            raise ValueError(
+                f"{cls.__name__} compares features, but X had a single one. "
+                "PosteriorDisplay shows the function of it."
+            )
         scales = dict(_length_scales(kernel, model))
         if not scales:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.stats import norm
+from sklearn.utils import check_random_state
 
 from . import drawing
 from .drawing import array
@@ -107,7 +108,8 @@ class PosteriorDisplay:
         X : array-like of shape (n_samples, 1) or (n_samples, 2)
             Rows whose range is shown, usually the training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-            Their targets, drawn as points. None draws none.
+            Their targets, drawn as points where they are known (not NaN). None draws
+            none.
         noise_variance : array-like of shape (n_samples,), default=None
             Known noise of the points: error bars of one standard deviation.
         target : int, default=None
@@ -119,7 +121,9 @@ class PosteriorDisplay:
         coverages : tuple of float, default=(0.5, 0.95)
             Probabilities of the bands (one feature).
         n_samples : int, default=3
-            Sampled functions (one feature), by `sample_paths`.
+            Sampled functions (one feature), by `sample_paths`; with
+            multi_output="independent" and "icm", which have none, from the mean and
+            covariance of the function.
         random_state : int, RandomState instance or None, default=0
             Of the samples.
         grid_resolution : int, default=None
@@ -157,13 +161,18 @@ class PosteriorDisplay:
             bands = _quantile_bands if include_noise else _normal_bands
             what["bands"] = bands(model, rows, mean, std, coverages, one_target)
             if n_samples:
-                draws = array(model.sample_paths(n_samples, random_state)(rows))
-                what["samples"] = draws if draws.ndim == 2 else draws[:, target]
+                draw = n_samples, random_state, one_target
+                what["samples"] = _functions(model, rows, *draw)
         else:
             mean, what["std"] = (z.reshape(resolution, resolution) for z in (mean, std))
+        error = None
+        if noise_variance is not None:
+            error = one_target(np.sqrt(array(noise_variance)))
         if y is not None:
             what["y"] = one_target(array(y).astype(float))
-        error = None if noise_variance is None else np.sqrt(array(noise_variance))
+            observed = ~np.isnan(what["y"])  # with missing="mask"
+            what["y"], values = what["y"][observed], values[observed]
+            error = error if np.ndim(error) == 0 else error[observed]
         display = cls(
             mean=mean,
             X=values,
@@ -274,6 +283,27 @@ class _Target:
                 "PosteriorDisplay.from_estimator to the number of the one to draw."
             )
         return values[..., self.target or 0] if values.ndim > 1 else values
+
+
+def _functions(model, rows, n_samples, random_state, one_target):
+    """Draws (m, n_samples) of the function of one target.
+
+    By `sample_paths`, or of several models, which have none, from their moments.
+    """
+    if getattr(model, "multi_output", "shared") == "shared":
+        draws = array(model.sample_paths(n_samples, random_state)(rows))
+        return draws if draws.ndim == 2 else draws[:, one_target.target]
+    if model.target_transform is not None:
+        raise ValueError(
+            f"The 'n_samples' parameter is {n_samples}, but under a target_transform "
+            "with multi_output='independent' or 'icm' nothing draws functions. Use "
+            "n_samples=0."
+        )
+    mean, cov = model.predict(rows, return_cov=True, include_noise=False)
+    mean, cov = one_target(array(mean)), array(cov)
+    cov = cov if cov.ndim == 2 else cov[..., one_target.target or 0]
+    rng = check_random_state(random_state)
+    return rng.multivariate_normal(mean, cov, n_samples, check_valid="ignore").T
 
 
 def _normal_bands(model, rows, mean, std, coverages, one_target):
