@@ -1,11 +1,13 @@
 """The README's code runs as it stands, and the files that it names are there."""
 
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn.gaussian_process.kernels import RBF
 
 ROOT = Path(__file__).parent.parent
@@ -67,6 +69,40 @@ def test_every_file_that_is_named_is_there(name):
     if not (ROOT / "benchmarks").is_dir():
         pytest.skip("the benchmarks are not here")
     text = (ROOT / name).read_text()
-    named = re.findall(r"(?:benchmarks|tests|examples)/[\w/]+\.\w+", text)
+    named = re.findall(r"(?:benchmarks|docs|tests|examples)/[\w/]+\.\w+", text)
     assert len(named) > 5
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def first_screen():
+    """The module that draws the picture."""
+    script = ROOT / "docs" / "first_screen.py"
+    spec = spec_from_file_location("first_screen", script)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_picture_is_that_of_the_code_above_it(tmp_path):
+    """It carries the code that drew it; ``python docs/first_screen.py`` draws anew."""
+    drawing, (_, code) = first_screen(), next(python_blocks("README.rst"))
+    assert drawing.first_code() == code.strip()
+    names = drawing.draw(tmp_path / "again.png")
+    assert names["mean"].shape == (5,)
+    with Image.open(drawing.PICTURE) as kept, Image.open(tmp_path / "again.png") as new:
+        assert kept.text == new.text == {"Source": code.strip()}
+        pixels = [np.asarray(picture.convert("RGB"), float) for picture in (kept, new)]
+    assert pixels[0].shape == pixels[1].shape
+    # Fonts and versions of matplotlib move some; another figure moves far more.
+    assert np.abs(pixels[0] - pixels[1]).mean() < 4
+    assert drawing.PICTURE.stat().st_size < 60_000
+
+
+def test_the_readme_shows_the_picture_below_the_code():
+    text = (ROOT / "README.rst").read_text()
+    (uri,) = re.findall(r"\n\n\.\. image:: (\S+)\n   :alt: \w+", text)
+    assert ROOT / uri == first_screen().PICTURE
+    last_line = next(python_blocks("README.rst"))[1].strip().splitlines()[-1]
+    before, after = text.split(f"    {last_line}\n\n", 1)
+    assert after.startswith(".. image:: ")
+    assert before.count("code-block") == 1
