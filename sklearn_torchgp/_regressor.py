@@ -718,7 +718,12 @@ class TorchGPRegressor(
             set_trend(self, posterior.trend, kind)
 
     def _attributes_at(self, vector):
-        """What a prediction needs if that were the optimum: one factorisation."""
+        """What a prediction needs if that were the optimum: one factorisation.
+
+        None of several models, of which one says nothing of the others.
+        """
+        if self.multi_output != "shared":
+            return None
         other = object.__new__(type(self))
         vars(other).update(vars(self), _kept=Kept())
         other.kernel_ = self._kernel_at(vector)

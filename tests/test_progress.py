@@ -47,6 +47,13 @@ FITS = {
     "softmax": (TorchGPClassifier(KERNEL, multi_class="softmax"), THREE, []),
 }  # fmt: skip
 
+BOTH = np.c_[Y, 3 * Y + RNG.randn(24)]
+FITS["independent"] = (
+    TorchGPRegressor(KERNEL, alpha=0.1, multi_output="independent"), BOTH,
+    ["target"] * 2,
+)  # fmt: skip
+FITS["icm"] = (TorchGPRegressor(KERNEL, multi_output="icm"), BOTH, [])
+
 callbacks = pytest.mark.skipif(
     not hasattr(TorchGPRegressor, "set_callbacks"),
     reason=f"scikit-learn {sklearn.__version__} has no callbacks",
@@ -88,6 +95,11 @@ class Propagated(Recorder):
     max_propagation_depth = None
 
 
+def theta_of(model):
+    kernels = model.kernel_ if isinstance(model.kernel_, list) else [model.kernel_]
+    return np.concatenate([kernel.theta for kernel in kernels])
+
+
 def watched(name, *, at=None, **params):
     model, y, _ = FITS[name]
     recorder = Recorder(at)
@@ -118,7 +130,8 @@ def test_events_come_in_order_and_teardown_last(name):
     check_nested(events)
     begun = [context for event, context, _ in events if event == "begin"]
     records = model.optimizer_results_
-    assert [c.task_name for c in begun if c.task_name == "problem"] == FITS[name][2]
+    parts = [c.task_name for c in begun if c.task_name in ("problem", "target")]
+    assert parts == FITS[name][2]
     starts = [c for c in begun if c.task_name == "start"]
     assert len(starts) == len(records)
     assert begun[0].task_name == "fit"
@@ -138,7 +151,9 @@ def test_watching_changes_nothing_and_leaves_nothing(name):
     before = set(vars(model))
     model.fit(X, y)
     plain = clone(FITS[name][0]).fit(X, y)
-    assert_allclose(model.kernel_.theta, plain.kernel_.theta)
+    assert_allclose(theta_of(model), theta_of(plain))
+    for one in getattr(model, "estimators_", []):
+        assert not {"_skl_callbacks", "_watch"} & set(vars(one))
     assert set(vars(model)) - set(vars(plain)) == {"_skl_callbacks"}
     assert set(vars(plain)) >= before - {"_skl_callbacks"}
     clone(model)
@@ -214,16 +229,17 @@ def test_a_classifier_on_the_way_is_what_the_fit_had_come_to(name):
 
 
 @callbacks
-@pytest.mark.parametrize("name", ["one_vs_rest", "one_vs_one"])
-def test_one_problem_of_several_is_no_classifier_on_the_way(name):
+@pytest.mark.parametrize("name", ["one_vs_rest", "one_vs_one", "independent", "icm"])
+def test_one_model_of_several_is_no_estimator_on_the_way(name):
     model, y, recorder = watched(name)
     model.fit(X, y)
-    for task in ("iteration", "start", "problem"):
+    for task in ("iteration", "start", *FITS[name][2][:1]):
         given = handed_over(recorder, task)
         assert given == [None] * len(given)
         assert given
     (end,) = handed_over(recorder, "fit")
-    assert_allclose(end.predict_proba(X), model.predict_proba(X))
+    ask = "predict_proba" if y.ndim == 1 else "predict"
+    assert_allclose(getattr(end, ask)(X), getattr(model, ask)(X))
 
 
 class Counting(Recorder):
@@ -454,7 +470,7 @@ def test_verbose_prints_a_line_for_each_iteration(name, capsys):
     quiet = clone(model).fit(X, y)
     assert capsys.readouterr() == ("", "")
     loud = clone(model).set_params(verbose=1).fit(X, y)
-    assert_allclose(loud.kernel_.theta, quiet.kernel_.theta)
+    assert_allclose(theta_of(loud), theta_of(quiet))
     lines = capsys.readouterr().out.splitlines()
     records = loud.optimizer_results_
     coarse = any(r.n_coarse_evaluations for r in records)

@@ -72,7 +72,8 @@ class Validation:
         """
         before = dict(vars(self))
         try:
-            if given and (self.verbose or "_skl_callbacks" in before):
+            alone = given and self._watch is None  # else part of a fit that is watched
+            if alone and (self.verbose or "_skl_callbacks" in before):
                 with watched(self, **given):
                     yield
             else:

@@ -20,7 +20,7 @@ from .._data.rows import Rows, is_table
 from .._linalg.memory import memory_for
 from .each_target import EachPosterior, EachTarget
 from .long_kernel import long_kernel
-from .several import Several, alpha_of, inner_params, of_target, parts_of, some
+from .several import Several, alpha_of, hears, inner_params, of_target, parts_of, some
 from .targets import Targets
 
 
@@ -66,8 +66,9 @@ class Coregional(Several):
             normalize_y=False,
             n_jobs=estimator.n_jobs,
         )
-        model = clone(estimator).set_params(**params)
+        model = hears(clone(estimator).set_params(**params), estimator._watch)
         model.fit(long.X, long.y, long.weight, long.noise_variance)
+        del model._watch
         return cls(model, parts, observed, len(rows.y), output)
 
     @property

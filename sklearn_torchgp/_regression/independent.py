@@ -11,7 +11,7 @@ from .._covariance.acquaint import acquaint
 from .._data.arrays import as_numpy
 from ..exceptions import callers_level
 from .each_target import EachPosterior, EachTarget
-from .several import Several, alpha_of, inner_params, of_target, parts_of, some
+from .several import Several, alpha_of, hears, inner_params, of_target, parts_of, some
 
 
 class Independent(Several):
@@ -33,7 +33,11 @@ class Independent(Several):
             if estimator.warm_start and last is not None and len(last.estimators) > j:
                 params = one.get_params(deep=False)
                 one = copy.copy(last.estimators[j]).set_params(**params)
-            inner.append(one)
+            watch = estimator._watch
+            if watch is not None:
+                name, apart = f"target {j}", {"sequential_subtasks": False}
+                watch = watch.task("target", j, name, **apart)
+            inner.append(hears(one, watch))
         fits = Parallel(n_jobs=estimator.n_jobs)(
             delayed(_fit)(one, part) for one, part in zip(inner, parts, strict=True)
         )
@@ -93,7 +97,13 @@ class Independent(Several):
 
 def _fit(model, rows):
     """The fitted model, and its warnings: from a worker they would not arrive."""
+    watch = model._watch
+    if watch is not None:
+        watch.begin()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(rows.X, rows.y, rows.weight, rows.noise_variance)
+    if watch is not None:
+        watch.end()
+    del model._watch
     return model, caught

@@ -86,6 +86,13 @@ def inner_params(**changed):
     return {**plain, "n_jobs": None, **changed}
 
 
+def hears(one, watch):
+    """The model `one`, whose fit is part of one that `watch` watches (None: nobody)."""
+    vars(one).pop("_skl_callbacks", None)  # they hear of it through the Watch
+    one._watch = watch
+    return one
+
+
 def alpha_of(estimator, rows, at):
     """The parameter `alpha` of some of the rows."""
     if np.size(as_numpy(estimator.alpha)) == 1:
