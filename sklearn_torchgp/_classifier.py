@@ -122,7 +122,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         1 prints a line for each iteration of the optimiser; scikit-learn's callbacks
         hear of these, too: both as in :class:`TorchGPRegressor`. They are given the
         classifier as it would be had the fit ended there; of several binary problems,
-        of which one then says nothing of the others, at the end only.
+        of which one then says nothing of the others, and of method="inducing", at the
+        end only.
 
     Attributes
     ----------
@@ -337,10 +338,13 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         return X, codes, weight
 
     def _attributes_at(self, vector):
-        """Those of one problem; one of several says nothing of the others: None."""
-        if not isinstance(self.base_estimator_, LatentGP):
+        """Those of one problem; None of one of several, which says nothing of the
+        others, and of inducing points, which the fit keeps at its end only.
+        """
+        problem = self.base_estimator_
+        if not isinstance(problem, LatentGP) or problem.method_ != "exact":
             return None
-        problem = self.base_estimator_.at(vector)
+        problem = problem.at(vector)
         return {
             "base_estimator_": problem,
             "log_marginal_likelihood_value_": problem.log_marginal_likelihood(),
