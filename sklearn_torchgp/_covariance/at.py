@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import torch
 
+from .._linalg.cholesky import lower_
 from .._linalg.memory import row_blocks, size_on
 from .operators import weights_for
 
@@ -230,7 +231,7 @@ def _half_below(G, rows):
     pairs, and half of the diagonal.
     """
     W = G[rows, : rows.stop].clone(memory_format=torch.contiguous_format)
-    square = W[:, rows.start :].tril_()
+    square = lower_(W[:, rows.start :])
     square.diagonal().mul_(0.5)
     return W
 
