@@ -261,9 +261,13 @@ def test_outputs_apart_are_scikit_learns_wrapper():
     several = TorchGPRegressor(KERNEL, multi_output="independent").fit(X, Y)
     wrapped = MultiOutputRegressor(TorchGPRegressor(KERNEL)).fit(X, Y)
     assert_allclose(several.predict(Z), wrapped.predict(Z), rtol=1e-12)
-    with parallel_config("threading"):
-        again = clone(several).set_params(n_jobs=2).fit(X, Y)
-    assert_allclose(again.predict(Z), several.predict(Z), rtol=1e-12)
+    # Side by side BLAS may have other threads, and with them other last digits, which
+    # move the place where an optimiser ends.
+    for optimizer, rtol in (("fmin_l_bfgs_b", 1e-6), (None, 1e-10)):
+        alone = clone(several).set_params(optimizer=optimizer).fit(X, Y)
+        with parallel_config("threading"):
+            again = clone(alone).set_params(n_jobs=2).fit(X, Y)
+        assert_allclose(again.predict(Z), alone.predict(Z), rtol=rtol)
 
 
 def test_warnings_name_the_target():
