@@ -1,4 +1,4 @@
-"""Displays of Vecchia's approximation and of several outputs: right, or refused."""
+"""Displays of other methods than exact, and of several outputs: right, or refused."""
 
 import matplotlib
 
@@ -35,6 +35,7 @@ MODELS = {
     "few": (
         {"method": "vecchia", "n_neighbors": 4, "n_neighbors_predict": 6}, Y
     ),
+    "inducing": ({"method": "inducing", "inducing_points": 12}, Y),
     "vecchia, two": ({"method": "vecchia", "normalize_y": True}, BOTH),
     "independent": ({"multi_output": "independent", "normalize_y": True}, BOTH),
     "icm": ({"multi_output": "icm", "normalize_y": True}, BOTH),
