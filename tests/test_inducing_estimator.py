@@ -333,4 +333,5 @@ def test_a_search_over_points():
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_checks():
     few = {"inducing_points": 9, "optimizer_rows": 10}
-    check_estimator(TorchGPRegressor(method="inducing", alpha=1e-3, **few))
+    kernel = 1.0 * RBF(1.0)  # the default is fixed before scikit-learn 1.9
+    check_estimator(TorchGPRegressor(kernel, method="inducing", alpha=1e-3, **few))
