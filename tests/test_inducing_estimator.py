@@ -1,6 +1,7 @@
 """TorchGPRegressor with method="inducing"."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -335,3 +336,15 @@ def test_scikit_learns_checks():
     few = {"inducing_points": 9, "optimizer_rows": 10}
     kernel = 1.0 * RBF(1.0)  # the default is fixed before scikit-learn 1.9
     check_estimator(TorchGPRegressor(kernel, method="inducing", alpha=1e-3, **few))
+
+
+@pytest.mark.parametrize(("dtype", "warned"), [("float32", True), ("float64", False)])
+def test_noise_below_the_points_jitter_is_told(dtype, warned):
+    """float32 points need 1e-5 of the diagonal: noise of 1e-6 is lost among it."""
+    X_, y = surface(60)
+    model = TorchGPRegressor(RBF(1.0), method="inducing", optimizer=None, alpha=1e-6)
+    model.set_params(inducing_points=20, dtype=dtype)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X_, y)
+    assert any(issubclass(w.category, JitterWarning) for w in caught) is warned

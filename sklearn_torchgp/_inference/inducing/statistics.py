@@ -17,6 +17,11 @@ JITTER = 1e-8
 FEWEST_ROWS = 256
 
 
+def jitter_of(m, dtype):
+    """The jitter of m points, in parts of the mean diagonal; float32 needs more."""
+    return max(JITTER, torch.finfo(dtype).eps * (m + 50))
+
+
 @dataclass(frozen=True)
 class Rows:
     """Rows as the bound sees them, for one factor.
@@ -118,8 +123,7 @@ class Whitening:
     def at(cls, at, Z):
         """At one theta; NotPositiveDefiniteError where K_uu is no covariance."""
         value, pull = at.cross(Z, Z)
-        K, eps = double(value).clone(), torch.finfo(value.dtype).eps
-        jitter = max(JITTER, eps * (Z.n + 50))
+        K, jitter = double(value).clone(), jitter_of(Z.n, value.dtype)
         K.diagonal().add_(jitter * K.diagonal().mean())
         return cls(Z, lower_(cholesky_(K)), jitter, pull)
 

@@ -8,11 +8,11 @@ import numpy as np
 from ..._data.arrays import ArrayKind, as_numpy
 from ..._data.rows import is_table
 from ..._inference import Inducing, InducingSites, Places
-from ..._inference.inducing.statistics import JITTER
+from ..._inference.inducing.statistics import jitter_of
 from ...exceptions import JitterWarning, callers_level
 from ..stages import Stage
 from ..starts import best
-from .plan import Plan, counts_copies
+from .plan import PlanWithoutMatrix
 
 # Iterations of the stages of a fit: with points chosen among the rows; with points
 # chosen anew, which move; and at last in theta alone, on all rows.
@@ -28,9 +28,10 @@ _NO_FACTOR = (
 )
 
 
-class InducingPlan(Plan):
+class InducingPlan(PlanWithoutMatrix):
     """See :class:`~sklearn_torchgp._inference.Inducing`."""
 
+    name, keeps = "inducing", "inducing_points_"
     absent = {"L_": _NO_FACTOR, "alpha_": _NO_FACTOR}
 
     def check_options(self, estimator):
@@ -43,11 +44,7 @@ class InducingPlan(Plan):
                 "maximise: its points would go where single rows are. Use "
                 "objective='lml', and loo_predict after the fit."
             )
-        if estimator.dtype == "mixed":
-            raise ValueError(
-                "The 'dtype' parameter is 'mixed', which refines one large factor: "
-                "method='inducing' has none. Use dtype='float64' or 'float32'."
-            )
+        super().check(estimator)
 
     def check_rows(self, estimator, X):
         check_points(estimator, X)
@@ -55,45 +52,24 @@ class InducingPlan(Plan):
     def method(self, estimator, objective="lml", *, ladder=False):
         return Inducing(points_of(estimator), seed=estimator._fit_record.seed)
 
-    def process_rows(self, estimator, rows, kernel):
-        """Equal rows as their mean, as the points see them: fewer rows to pass."""
-        if counts_copies(estimator, kernel, rows.X):
-            return rows.averaged(as_numpy(estimator.alpha))
-        return rows
-
-    def seed(self, rng):
-        return rng.randint(np.iinfo(np.int32).max)
-
     def memory(self, estimator, n):
         m = np.shape(estimator.inducing_points) or (estimator.inducing_points,)
         return 4 * min(m[0], n) ** 2, "Use fewer inducing_points."
 
-    def stages(self, estimator):
-        n = estimator.X_train_.shape[0]
-        if estimator._has_own_objective():
-            if not hasattr(estimator, "inducing_points_"):
-                found = estimator._model().infer()
-                estimator._keep(found.posterior(), ArrayKind(estimator.X_train_))
-            return [Stage(n, estimator._objective(None))]
+    def own_stages(self, estimator):
         return courses(estimator, estimator._model(self.method(estimator)))
-
-    def n_common(self, estimator):
-        own = estimator._has_own_objective()
-        return 1 if estimator._optimises_itself() and not own else None
 
     def settle(self, estimator):
         keep_points(estimator)
         _warn_of_little_noise(estimator._model())
 
-    def final_value(self, reached, evidence):
-        """On all rows, with the points found."""
-        return evidence
-
 
 def _warn_of_little_noise(model):
     """Tell that the jitter of the points is more than the noise of some rows."""
-    at = model.covariance.at()
-    nugget, jitter = at.nugget()[0], JITTER * at.diag()[0].mean().item()
+    at, points = model.covariance.at(), model.method.points
+    m = len(points) if np.ndim(points) else min(points, model.n)
+    nugget = at.nugget()[0]
+    jitter = jitter_of(m, nugget.dtype) * at.diag()[0].mean().item()
     noise = [one.noise + nugget for one in model.likelihood.factors()]
     least = min(one.min().item() for one in noise)
     if 0 < least < jitter:  # none at all is an error of the method

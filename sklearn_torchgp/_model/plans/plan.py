@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
+from ..._data.arrays import ArrayKind, as_numpy
 from ..._data.rows import is_table
+from ..stages import Stage
 
 
 class Plan:
@@ -70,6 +72,59 @@ class Plan:
     def final_value(self, reached, evidence):
         """The log marginal likelihood: as the optimiser left it, or the posterior's."""
         return reached
+
+
+class PlanWithoutMatrix(Plan):
+    """What methods share that hold no n x n matrix.
+
+    They learn on some of the rows, or terms, first; the evidence is that of all of them
+    at the end.
+
+    Attributes
+    ----------
+    name : str
+        Of the method.
+    keeps : str
+        A fitted attribute that says what the evidence at any theta goes by.
+    """
+
+    name = keeps = None
+
+    def check(self, estimator):
+        if estimator.dtype == "mixed":
+            raise ValueError(
+                "The 'dtype' parameter is 'mixed', which refines one large factor: "
+                f"method={self.name!r} has none. Use dtype='float64' or 'float32'."
+            )
+
+    def process_rows(self, estimator, rows, kernel):
+        """Equal rows as their mean: fewer to pass, and none in a neighbour's place."""
+        if counts_copies(estimator, kernel, rows.X):
+            return rows.averaged(as_numpy(estimator.alpha))
+        return rows
+
+    def seed(self, rng):
+        return rng.randint(np.iinfo(np.int32).max)
+
+    def stages(self, estimator):
+        if not estimator._has_own_objective():
+            return self.own_stages(estimator)
+        if not hasattr(estimator, self.keeps):
+            found = estimator._model().infer()
+            estimator._keep(found.posterior(), ArrayKind(estimator.X_train_))
+        return [Stage(estimator.X_train_.shape[0], estimator._objective(None))]
+
+    def own_stages(self, estimator):
+        """Those of the method, where nobody else says what is maximised."""
+        raise NotImplementedError
+
+    def n_common(self, estimator):
+        own = estimator._has_own_objective()
+        return 1 if estimator._optimises_itself() and not own else None
+
+    def final_value(self, reached, evidence):
+        """Of all rows, with what was found beside theta."""
+        return evidence
 
 
 def counts_copies(estimator, kernel, X):

@@ -2,13 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
-
-from ..._data.arrays import ArrayKind, as_numpy
 from ..._data.rows import is_table
 from ..._inference import Vecchia
 from ..stages import Stage
-from .plan import Plan, check_numbers, counts_copies
+from .plan import PlanWithoutMatrix, check_numbers
 
 # Iterations of the stages of a fit: on terms drawn at random, with neighbours searched
 # anew at each stage, and at last on all terms.
@@ -21,9 +18,10 @@ _NO_FACTOR = (
 )
 
 
-class VecchiaPlan(Plan):
+class VecchiaPlan(PlanWithoutMatrix):
     """See :class:`~sklearn_torchgp._inference.Vecchia`."""
 
+    name, keeps = "vecchia", "order_"
     absent = {"L_": _NO_FACTOR, "alpha_": _NO_FACTOR}
 
     def check_options(self, estimator):
@@ -40,11 +38,7 @@ class VecchiaPlan(Plan):
                 "coefficients of the trend. Use objective='lml', a regressor such as "
                 "LinearRegression() as 'mean', or method='exact'."
             )
-        if estimator.dtype == "mixed":
-            raise ValueError(
-                "The 'dtype' parameter is 'mixed', which refines one large factor: "
-                "method='vecchia' has none. Use dtype='float64' or 'float32'."
-            )
+        super().check(estimator)
 
     def check_rows(self, estimator, X):
         if not is_table(X):
@@ -63,25 +57,11 @@ class VecchiaPlan(Plan):
             seed=estimator._fit_record.seed,
         )
 
-    def process_rows(self, estimator, rows, kernel):
-        """Equal rows as their mean: copies would fill the places of neighbours."""
-        if counts_copies(estimator, kernel, rows.X):
-            return rows.averaged(as_numpy(estimator.alpha))
-        return rows
-
-    def seed(self, rng):
-        return rng.randint(np.iinfo(np.int32).max)
-
     def memory(self, estimator, n):
         return n * estimator.n_neighbors, "Use fewer n_neighbors."
 
-    def stages(self, estimator):
+    def own_stages(self, estimator):
         n = estimator.X_train_.shape[0]
-        if estimator._has_own_objective():
-            if not hasattr(estimator, "order_"):
-                found = estimator._model().infer()
-                estimator._keep(found.posterior(), ArrayKind(estimator.X_train_))
-            return [Stage(n, estimator._objective(None))]
         few = min(estimator.optimizer_rows or n, n)
         method = self.method(estimator, estimator.objective)
         drawn = estimator._model(replace(method, n_terms=few))
@@ -92,11 +72,3 @@ class VecchiaPlan(Plan):
             *(Stage(few, estimator._objective(drawn), k, n) for k in ON_TERMS_DRAWN),
             Stage(n, every, ON_ALL_TERMS, n),
         ]
-
-    def n_common(self, estimator):
-        own = estimator._has_own_objective()
-        return 1 if estimator._optimises_itself() and not own else None
-
-    def final_value(self, reached, evidence):
-        """Of all terms, with the neighbours at the optimum."""
-        return evidence
