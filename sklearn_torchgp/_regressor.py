@@ -19,7 +19,7 @@ from ._data.rows import Rows
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator
 from ._model.default import AUTO, is_auto
-from ._model.initial import starting_kernel
+from ._model.initial import given_kernel, starting_kernel
 from ._model.methods import check_regression, choose_method
 from ._model.model import Model
 from ._model.objective import Objective
@@ -650,12 +650,15 @@ class TorchGPRegressor(
     def _set_training_rows(self, rows, kernel, kind):
         """The map of the targets and the rows of the process, as fitted attributes."""
         rows = self._plan.given_rows(self, rows, kernel)
-        rows = learn_targets(self, rows, kernel, kind)
+        rows = learn_targets(self, rows, kind)
         self._acquaint(kernel, rows.X, rows.y)
         rows = self._plan.process_rows(self, rows, kernel)
-        seed = self._plan.seed(self._rng)
         self._fit_record = replace(
-            self._fit_record, kept=rows.kept, seed=seed, **rows.merging
+            self._fit_record,
+            kernel_given=given_kernel(self),
+            kept=rows.kept,
+            seed=self._plan.seed(self._rng),
+            **rows.merging,
         )
         copy = np.copy if self.copy_X_train else np.asarray
         set_rows(self, replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)

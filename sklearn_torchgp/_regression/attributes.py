@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from .._covariance import hyperparameters
 from .._data.arrays import as_numpy
 from .._data.rows import Rows
 from .record import FitRecord
@@ -23,7 +22,7 @@ OF_FACTOR = (
 )  # fmt: skip
 
 
-def learn_targets(estimator, rows, kernel, kind):
+def learn_targets(estimator, rows, kind):
     """Learn the map of the targets and begin a new record; rows of the process."""
     for name in (*OF_TARGETS, *OF_FACTOR):  # of an earlier fit
         vars(estimator).pop(name, None)
@@ -43,7 +42,6 @@ def learn_targets(estimator, rows, kernel, kind):
     estimator._fit_record = FitRecord(
         columns=trend_columns(estimator.mean, rows.X),
         transform=targets.transform,
-        theta_given=tuple(hyperparameters.theta(kernel)),
     )
     return process
 
