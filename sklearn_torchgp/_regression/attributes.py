@@ -4,6 +4,7 @@ import numpy as np
 
 from .._data.arrays import as_numpy
 from .._data.rows import Rows
+from .observations import observations, training_noise
 from .record import FitRecord
 from .targets import Targets
 from .trend import trend_columns
@@ -60,6 +61,22 @@ def targets_of(estimator):
         vars(estimator).get("trend_estimator_"),
         estimator._fit_record.transform,
         noise,
+    )
+
+
+def likelihood_of(estimator, y):
+    """The Gaussian likelihood of the training rows, of which y is a tensor."""
+    record, known = estimator._fit_record, estimator.noise_variance_train_
+    scale = 1.0 if known is None else estimator._y_train_std
+    return observations(
+        y,
+        training_noise(estimator.alpha, record.kept, known, scale),
+        weight=estimator.sample_weight_train_,
+        columns=record.columns,
+        X=as_numpy(estimator.X_train_),
+        given=record.given,
+        scatter=record.scatter,
+        y_given=record.y_given,
     )
 
 
