@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows
 from ._linalg.memory import memory_for
-from ._model.base import GPEstimator
+from ._model.base import GPEstimator, checked_theta
 from ._model.default import AUTO, is_auto
 from ._model.initial import given_kernel, starting_kernel
 from ._model.methods import check_regression, choose_method
@@ -567,7 +567,8 @@ class TorchGPRegressor(
                 "loo_log_predictive_density", theta, eval_gradient
             )
         theta = self.kernel_.theta if theta is None else theta
-        theta, model = self._checked_theta(theta), self._model(self._method("loo"))
+        model = self._model(self._method("loo"))
+        theta = checked_theta(theta, model.covariance.n_dims)
         return Objective(model, self._start_of(model))(theta, eval_gradient)
 
     # --- which model this is ---------------------------------------------------------

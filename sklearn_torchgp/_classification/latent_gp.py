@@ -272,8 +272,7 @@ class LatentGP(GPEstimator, BaseEstimator):
             f"(StandardScaler), or bound the variance of the kernel, {self.kernel_}."
         )
 
-    def _log_evidence(self, theta, eval_gradient):
-        model = self._model()
+    def _log_evidence(self, model, theta, eval_gradient):
         start = self._first_start(model)
         with kept_by(self).workspace(model.covariance.points) as work:
             objective = Objective(model, start, strict=False, work=work)
