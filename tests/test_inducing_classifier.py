@@ -30,7 +30,7 @@ def through(points=X, kernel=KERNEL, **params):
     )
 
 
-def same(one, other, tol=1e-5):
+def same(one, other, tol=1e-6):
     """What both say of everything."""
     for method in ("predict_proba", "decision_function"):
         found, wanted = (getattr(model, method)(Z) for model in (one, other))
