@@ -158,6 +158,18 @@ def test_bad_points(points, message):
     assert vars(model) == before
 
 
+@pytest.mark.parametrize("link", LINKS)
+def test_too_many_points_for_memory_name_the_cure(link):
+    """Terabytes, and torch would say so in words of its own."""
+    rows = np.arange(400_000.0)[:, None]
+    model = through(rows, RBF(1.0), link=link, device="cpu")
+    before = dict(vars(model))
+    words = r"400000 rows needs at least .* GiB.*inducing_points"
+    with pytest.raises(MemoryError, match=words):
+        model.fit(rows, rows[:, 0] > 1e5)
+    assert vars(model) == before
+
+
 def test_auto(monkeypatch):
     model = through(8, optimizer=None).set_params(method="auto")
     assert model.fit(X, Y).method_ == "exact"

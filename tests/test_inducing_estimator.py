@@ -83,6 +83,13 @@ def test_little_noise_is_told():
         model.fit(X, Y)
 
 
+def test_too_many_points_for_memory_name_the_cure():
+    rows = np.arange(400_000.0)[:, None]
+    model = inducing(RBF(1.0), inducing_points=rows, device="cpu", copy_X_train=False)
+    with pytest.raises(MemoryError, match=r"400000 rows.*GiB.*fewer inducing_points"):
+        model.fit(rows, rows[:, 0])
+
+
 def test_rows_that_are_no_table():
     from sklearn.gaussian_process.tests._mini_sequence_kernel import MiniSeqKernel
 

@@ -27,6 +27,10 @@ ROWS = 2
 # rows, 100 points: 1e-4 nats a row at 1e-4, 0.04 at 1e-6, 0.6 at 1e-8, 8 at 1e-10).
 LITTLE_NOISE = 1e-8
 
+# Matrices (m, m) that are held for m points at one theta, at least; and with sites.
+MATRICES, MATRICES_WITH_SITES = 9, 27
+FEWER_POINTS = "Use fewer inducing_points."
+
 _NO_FACTOR = (
     "method='inducing' has no matrix of all rows. 'inducing_points_' is what it sees "
     "them through; use method='exact' for their factor."
@@ -58,8 +62,7 @@ class InducingPlan(PlanWithoutMatrix):
         return Inducing(points_of(estimator), seed=estimator._fit_record.seed)
 
     def memory(self, estimator, n):
-        m = np.shape(estimator.inducing_points) or (estimator.inducing_points,)
-        return 4 * min(m[0], n) ** 2, "Use fewer inducing_points."
+        return MATRICES * _n_points(estimator, n) ** 2, FEWER_POINTS
 
     def own_stages(self, estimator):
         return courses(estimator, estimator._model(self.method(estimator)))
@@ -174,6 +177,17 @@ def points_of(estimator):
     if points is None:
         return points_given(estimator.inducing_points)
     return np.asarray(points, dtype=np.float64)
+
+
+def _n_points(estimator, n):
+    """How many points n rows are seen through, at most."""
+    m = np.shape(estimator.inducing_points) or (estimator.inducing_points,)
+    return min(m[0], n)
+
+
+def memory_with_sites(estimator, n):
+    """Bytes that a classifier's problem must hold for n rows, and what helps."""
+    return 8 * MATRICES_WITH_SITES * _n_points(estimator, n) ** 2, FEWER_POINTS
 
 
 def sites_method(estimator):
