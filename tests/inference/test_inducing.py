@@ -6,6 +6,7 @@ import pytest
 import torch
 from contract_tables import (
     KERNEL,
+    LIKELIHOODS,
     QUIET,
     TERMS,
     N,
@@ -19,7 +20,9 @@ from helpers import numeric_gradient
 from numpy.testing import assert_allclose
 from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, WhiteKernel
 
+from sklearn_torchgp._covariance.at import CovarianceAt
 from sklearn_torchgp._inference import Exact, Inducing, InducingSites
+from sklearn_torchgp._inference.inducing import sites
 from sklearn_torchgp._inference.inducing.points import chosen
 from sklearn_torchgp._inference.inducing.statistics import jitter_of
 from sklearn_torchgp._likelihoods.gaussian import Observations
@@ -262,10 +265,30 @@ def test_what_rows_see_of_a_function():
     assert_allclose(seen, wanted, rtol=1e-7, atol=1e-9)
 
 
+def test_passes_at_one_theta_share_what_the_points_tell(monkeypatch):
+    """Where it is little; and where it is not, they say the same."""
+    one = model(InducingSites(FEW), QUIET, LIKELIHOODS["logit"])
+    times, cross = [], CovarianceAt.cross
+
+    def counted(at, *points):
+        times.append(points)
+        return cross(at, *points)
+
+    monkeypatch.setattr(CovarianceAt, "cross", counted)
+    kept = one.infer()
+    assert kept.n_iterations > 1
+    assert len(times) == 2  # the points with themselves, and with the rows
+    monkeypatch.setattr(sites, "KEPT", 0)
+    anew = one.infer()
+    assert len(times) == 2 + 2 + kept.n_iterations
+    assert anew.value == kept.value
+    assert_allclose(anew.gradient()["kernel"], kept.gradient()["kernel"], rtol=1e-12)
+
+
 def test_leaving_a_site_out_is_inferring_without_it():
     """Under a Gaussian likelihood sites do not move."""
-    sites = model(InducingSites(FEW), QUIET, TERMS).infer().posterior()
-    mean, variance = sites.leave_one_out()
+    posterior = model(InducingSites(FEW), QUIET, TERMS).infer().posterior()
+    mean, variance = posterior.leave_one_out()
     rows = model(Inducing(FEW), QUIET)
     for i in (0, 7):
         rest = rows.rows(np.flatnonzero(np.arange(N) != i))
