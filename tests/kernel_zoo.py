@@ -27,6 +27,7 @@ from sklearn_torchgp.kernels import (
     Polynomial,
     SpectralMixture,
     Tanimoto,
+    TiedMatern,
     TorchKernel,
 )
 from sklearn_torchgp.kernels import RationalQuadratic as ARDRationalQuadratic
@@ -225,6 +226,13 @@ def _rational(k, x, z):
 
 
 @_pairs
+def _matern(k, x, z):
+    """Of nu = 5/2."""
+    t = np.sqrt(5 * np.sum(((x - z) / k.length_scale) ** 2))
+    return (1 + t + t**2 / 3) * np.exp(-t)
+
+
+@_pairs
 def _polynomial(k, x, z):
     return (k.sigma_0**2 + x @ z) ** k.degree
 
@@ -287,6 +295,8 @@ OURS = {
     "periodic": (Periodic(1.2, 0.7), _periodic),
     "periodic-ard": (Periodic(ARD, [0.5, 0.8, 1.3]), _periodic),
     "rational-quadratic-ard": (ARDRationalQuadratic(ARD, 1.4), _rational),
+    "tied-matern": (TiedMatern(0.8, nu=2.5), _matern),
+    "tied-matern-ard": (TiedMatern(ARD, nu=2.5), _matern),
     "polynomial": (Polynomial(3, 0.7), _polynomial),
     "categorical": (Categorical(0.8), _categorical),
     "categorical-ard": (Categorical(ARD), _categorical),

@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
 from sklearn_torchgp._model import default
 from sklearn_torchgp._model.default import default_model, feature_units
+from sklearn_torchgp.kernels import TiedMatern
 from sklearn_torchgp.priors import LogNormal
 
 SCALE = "k1__k2__length_scale"
@@ -42,7 +43,13 @@ def test_what_it_is(d, noise):
     assert type(matern) is Matern
     assert matern.nu == 2.5
     assert np.size(matern.length_scale) == d
-    assert (noise and type(kernel.k2) is WhiteKernel) or kernel.n_dims == d + 1
+    assert kernel.n_dims == d + 1 + 3 * noise
+    if noise:
+        short, white = kernel.k2.k1.k2, kernel.k2.k2
+        assert (type(short), short.nu, type(white)) == (TiedMatern, 2.5, WhiteKernel)
+        ratio = np.ravel(short.length_scale) / np.ravel(matern.length_scale)
+        np.testing.assert_allclose(ratio, ratio[0])
+        assert ratio[0] < 0.2
     free = {h.name for h in kernel.hyperparameters}
     assert model.priors.keys() == free
     lower, upper = kernel.bounds.T
@@ -60,6 +67,9 @@ def test_priors_are_in_units_of_the_features_and_grow_with_their_number():
     np.testing.assert_allclose(mode, 5.0 * 2.0 * units, rtol=1e-12)
     one = default_model(np.ones(1), noise=True).priors[SCALE]
     many = default_model(np.ones(100), noise=True).priors[SCALE][0]
+    short = default_model(units, noise=True).priors["k2__k1__k2__length_scale"]
+    geometric_mean = 2.0 * np.exp(np.log(units).mean())
+    assert np.exp(short.loc - short.scale**2) == pytest.approx(0.5 * geometric_mean)
     assert many.loc - one.loc == pytest.approx(np.log(100) / 2)
     assert many.scale == one.scale
 
@@ -88,6 +98,7 @@ def test_the_best_of_the_starts_goes_on(monkeypatch):
     assert model.log_posterior_ == pytest.approx(expected.log_posterior_, abs=0.1)
     assert len(model.optimizer_results_) == 1
     monkeypatch.setattr(default, "STARTS", ((4000.0, 5.0),))
+    monkeypatch.setattr(default, "SHORT_START", (1e-5, 500.0))
     alone = TorchGPRegressor("auto").fit(rows, wave)
     assert alone.log_posterior_ < expected.log_posterior_ - 100
 
@@ -211,7 +222,7 @@ def test_it_goes_with_every_way_of_fitting(way):
         model = TorchGPRegressor("auto", **WAYS[way]).fit(rows, y)
     assert model.score(rows, y) > (0.0 if "optimizer" in way else 0.95)
     assert model.log_posterior_ < model.log_marginal_likelihood_value_ + 50
-    assert model.kernel_.n_dims == 5
+    assert model.kernel_.n_dims == 7
 
 
 def test_several_targets_have_a_default_each():
@@ -259,7 +270,7 @@ def test_other_words_are_refused(estimator):
 def test_before_a_fit_there_is_the_prior_of_unit_features():
     mean, std = TorchGPRegressor("auto").predict(X, return_std=True)
     np.testing.assert_array_equal(mean, np.zeros(60))
-    np.testing.assert_allclose(std, np.sqrt(1.05), rtol=1e-12)
+    np.testing.assert_allclose(std, np.sqrt(1.15), rtol=1e-12)
     with pytest.raises(NotFittedError):
         TorchGPClassifier("auto").predict(X)
 
@@ -307,8 +318,46 @@ def test_noise_is_told_from_a_function():
     rng = np.random.RandomState(1)
     X, y = noise(150, rng)
     model = TorchGPRegressor("auto").fit(X, y)
-    assert model.kernel_.k2.noise_level > 0.8
+    assert model.kernel_.k2.k2.noise_level > 0.8
     assert np.std(model.predict(X)) < 0.5
+
+
+def test_copies_of_rows_are_known_and_others_are_noise():
+    """y says nothing smooth, but every row has the same y each time it comes.
+
+    Half of the new rows are copies of old ones. Without the shorter part there is one
+    length scale for both, and what is no copy is far from where it is said to be.
+    """
+    rng = np.random.RandomState(0)
+    places, values = rng.standard_normal((120, 3)), rng.standard_normal(120)
+    seen = rng.randint(0, 60, 100)
+    values += 2 * places[:, 0]
+    model = TorchGPRegressor("auto").fit(places[seen], values[seen])
+    copies, others = np.unique(seen), np.arange(60, 120)
+    mean, std = model.predict(places, return_std=True)
+    np.testing.assert_allclose(mean[copies], values[copies], atol=1e-2)
+    assert (std[copies] < 1e-2).all()
+    z = (values - mean)[others] / std[others]
+    assert np.mean(np.abs(z) < 1.96) > 0.85
+    assert np.sqrt(np.mean((values - mean)[others] ** 2)) < 1.3
+    assert model.kernel_.k2.k1.k1.constant_value > 0.05
+
+
+def test_a_smooth_function_without_noise_is_learned_as_one():
+    def smooth(n, rng):
+        X = rng.uniform(-1, 1, (n, 3))
+        return X, np.exp(X[:, 0]) * np.sin(3 * X[:, 1])
+
+    X, y = smooth(400, np.random.RandomState(0))
+    model = TorchGPRegressor("auto").fit(X[:80], y[:80])
+    assert model.kernel_.k1.k2.nu == np.inf
+    usual = clone(model.kernel_).set_params(k1__k2__nu=2.5)
+    usual = TorchGPRegressor(usual, normalize_y=True).fit(X[:80], y[:80])
+    gain = usual.predict(X[80:]) - y[80:], model.predict(X[80:]) - y[80:]
+    assert np.std(gain[1]) < 0.2 * np.std(gain[0])
+    # A function with kinks is not.
+    rough = TorchGPRegressor("auto").fit(X[:80], np.abs(X[:80, 0]) + np.abs(X[:80, 1]))
+    assert rough.kernel_.k1.k2.nu == 2.5
 
 
 # --- classification -------------------------------------------------------------------

@@ -183,8 +183,7 @@ def _elements(kernel, params, hyper):
     path, _, own = hyper.name.rpartition("__")
     owner = params[path] if path else kernel
     if hasattr(owner, "forms"):  # of ours: some may be fixed, some None
-        form = owner.forms()[own]
-        return form.value.reshape(-1), form.free, limits
+        return *owner.forms()[own].shown, limits
     values = np.atleast_1d(params[hyper.name]).astype(float)
     return values, np.full(len(values), not hyper.fixed), limits
 

@@ -10,7 +10,7 @@ from .change_point import ChangePoint
 from .columns import Columns
 from .coregion import Coregion
 from .deep import DeepKernel
-from .dimensions import with_bounds
+from .dimensions import TiedMatern, with_bounds
 from .periodic import Periodic
 from .polynomial import Polynomial
 from .rational_quadratic import RationalQuadratic
@@ -30,6 +30,7 @@ __all__ = [
     "RationalQuadratic",
     "SpectralMixture",
     "Tanimoto",
+    "TiedMatern",
     "TorchKernel",
     "with_bounds",
 ]

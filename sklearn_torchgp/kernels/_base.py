@@ -32,6 +32,7 @@ class Kernel(kernels.Kernel):
     unit_shares = {}  # of those: the share of the width of the bounds that is a unit
     may_be_zero = ()  # where fixed
     per_feature = ()  # those that may have one element for each feature
+    tied = ()  # of those: whose elements keep their ratios
     stationary = False
 
     def forms(self):
@@ -45,6 +46,7 @@ class Kernel(kernels.Kernel):
                 linear=name in self.linear,
                 share=self.unit_shares.get(name, 1.0),
                 zero=name in self.may_be_zero,
+                tied=name in self.tied,
             )
             for name in self.parameters
         }

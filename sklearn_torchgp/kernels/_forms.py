@@ -67,6 +67,11 @@ class Form:
         with np.errstate(divide="ignore"):  # a lower bound of 0 is none
             return np.log(self.bounds)
 
+    @property
+    def shown(self):
+        """What a summary has a row for: values, and which of them are free."""
+        return self.value.reshape(-1), self.free
+
     def value_at(self, part):
         """The value whose free elements stand in theta as `part`."""
         value = self.value.reshape(-1).copy()
@@ -87,7 +92,34 @@ class Form:
         return found * several
 
 
-def form_of(kernel, name, value, bounds, *, linear=False, share=1.0, zero=False):
+@dataclass(frozen=True)
+class TiedForm(Form):
+    """Elements that keep their ratios: in theta stands the mean of their logarithms.
+
+    `free` and `bounds` are those of the one number, the geometric mean.
+    """
+
+    plain = False
+
+    @property
+    def theta(self):
+        return np.full(self.free.sum(), np.log(self.value).mean())
+
+    @property
+    def shown(self):
+        return np.exp(np.log(self.value).mean(keepdims=True)).reshape(-1), self.free
+
+    def value_at(self, part):
+        value = self.value * np.exp(part - self.theta)
+        return value if self.value.shape else float(value[0])
+
+    def free_part(self, gradient):
+        return gradient.sum()
+
+
+def form_of(
+    kernel, name, value, bounds, *, linear=False, share=1.0, zero=False, tied=False
+):
     """The Form of a kernel's hyperparameter; ValueError for values that are none.
 
     Parameters
@@ -103,19 +135,25 @@ def form_of(kernel, name, value, bounds, *, linear=False, share=1.0, zero=False)
         Of the width of the bounds, that is a unit of theta where linear.
     zero : bool
         Whether 0 will do, too, in elements that are fixed.
+    tied : bool
+        Whether the elements keep their ratios: one number with one pair of bounds.
     """
     array = _numbers(value)
-    free, limits = _bounds_of(kernel, name, array, bounds, linear)
+    one = None if array is None else np.empty(1)
+    free, limits = _bounds_of(kernel, name, one if tied else array, bounds, linear)
     kind = "finite numbers" if linear else "positive, finite numbers"
     good = array is not None and np.isfinite(array).all()
     if good and not linear:
         flat = array.reshape(-1)
-        good = (flat[free] > 0).all() and (flat >= 0 if zero else flat > 0).all()
+        good = (flat >= 0 if zero else flat > 0).all()
+        good = good and (tied or (flat[free] > 0).all())
     if not good:
         raise ValueError(
             f"The {name!r} parameter of {type(kernel).__name__} must hold {kind}. Got "
             f"{value!r} instead."
         )
+    if tied:
+        return TiedForm(name, array, free, limits)
     return Form(name, array, free, limits, linear, share)
 
 

@@ -1,4 +1,4 @@
-"""Bounds for each element of a hyperparameter, "fixed" among them, for any kernel."""
+"""Length scales that are fixed one by one, or that move together."""
 
 from sklearn.base import clone
 from sklearn.gaussian_process import kernels
@@ -22,11 +22,39 @@ class PartlyFixedMatern(Kernel, kernels.Matern):
     stationary = True
 
 
+class TiedMatern(Kernel, kernels.Matern):
+    """Matern whose length scales keep their ratios (GPML 4.14).
+
+    One number is learned, their geometric mean, which is what stands in theta, and
+    what bounds and priors are for: isotropic in features divided by the length scales
+    that are given.
+
+    Parameters
+    ----------
+    length_scale : float or array-like of shape (d,), default=1.0
+    length_scale_bounds : pair or "fixed", default=(1e-5, 1e5)
+        Of the geometric mean.
+    nu : float, default=1.5
+        Smoothness; ``inf`` is RBF.
+
+    Examples
+    --------
+    >>> from sklearn_torchgp.kernels import TiedMatern
+    >>> kernel = TiedMatern([1.0, 100.0], nu=2.5)
+    >>> kernel.clone_with_theta([0.0])
+    TiedMatern(length_scale=[0.1, 10], nu=2.5)
+    """
+
+    parameters = per_feature = tied = ("length_scale",)
+    stationary = True
+
+
 # scikit-learn's kernels that have a length scale for each feature.
 PARTLY_FIXED = {kernels.RBF: PartlyFixedRBF, kernels.Matern: PartlyFixedMatern}
 
 for theirs, ours in PARTLY_FIXED.items():
     register(ours, registered()[theirs])
+register(TiedMatern, registered()[kernels.Matern])
 
 
 def with_bounds(kernel, **bounds):

@@ -24,6 +24,7 @@ from sklearn_torchgp.kernels import (
     Polynomial,
     RationalQuadratic,
     SpectralMixture,
+    TiedMatern,
     with_bounds,
 )
 
@@ -105,8 +106,42 @@ BAD = {
     "location": (ChangePoint(RBF(), RBF(), np.inf), "'location'.*finite.*inf"),
     "steepness": (ChangePoint(RBF(), RBF(), 0.0, -1.0), "'steepness'.*-1"),
     "feature": (ChangePoint(RBF(), RBF(), 0.0, feature=5), "'feature'.*5"),
+    "one of tied": (TiedMatern([1.0, 0.0, 1.0]), "'length_scale' .*positive.*0.0"),
+    "tied bounds": (
+        TiedMatern([1.0] * 3, [(0.1, 1), (0.1, 1), (0.1, 1)]),
+        "'length_scale_bounds' parameter of TiedMatern.*here 1",
+    ),
     "inner": (Columns(RBF([1.0, 2.0]), [0]), "Anisotropic"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("estimator", [TorchGPRegressor, GaussianProcessRegressor])
+def test_tied_length_scales_are_one_of_features_in_such_units(estimator):
+    ratios = np.array([0.5, 10.0, 0.2])
+    tied = TiedMatern(0.3 * ratios, (0.05, 50.0), nu=2.5)
+    assert_allclose(tied.theta, [np.log(0.3)], rtol=1e-12)
+    assert_allclose(np.exp(tied.bounds), [[0.05, 50.0]])
+    model = estimator(1.0 * tied + WhiteKernel(0.1)).fit(X, Y)
+    one = Matern(0.3, (0.05, 50.0), nu=2.5)
+    scaled = estimator(1.0 * one + WhiteKernel(0.1)).fit(X / ratios, Y)
+    found = model.kernel_.k1.k2
+    assert type(found) is TiedMatern
+    assert_allclose(found.length_scale / found.length_scale[0], ratios / 0.5)
+    assert_allclose(model.kernel_.theta, scaled.kernel_.theta, atol=1e-4)
+    assert_allclose(model.predict(X), scaled.predict(X / ratios), atol=1e-4)
+    back = pickle.loads(pickle.dumps(clone(found)))
+    assert back == found
+    fixed = TiedMatern(ratios, "fixed")
+    assert fixed.n_dims == 0
+    assert_allclose((1.0 * fixed).clone_with_theta([1.0]).k2.length_scale, ratios)
+
+
+def test_a_summary_has_one_row_for_tied_length_scales():
+    kernel = 1.0 * TiedMatern([0.5, 2.0, 1.0]) + WhiteKernel(0.1)
+    model = TorchGPRegressor(kernel, optimizer=None).fit(X, Y)
+    rows_of_table = [line.split() for line in str(model.summary()).splitlines()]
+    (row,) = [r for r in rows_of_table if r and r[0] == "k1__k2__length_scale"]
+    assert float(row[1]) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("kernel", "message"), BAD.values(), ids=BAD)
