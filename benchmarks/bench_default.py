@@ -63,7 +63,7 @@ CLASSIFICATION = (
     "breast_cancer", "wine_1", "iris_1v2", "digits_3v8", "digits_1v7",
     "diabetes_above_median", "moons", "circles", "clusters", "hastie",
 )  # fmt: skip
-TRAIN, TEST, ROWS, FOLDS, SPLITS = 250, 1000, 300, 5, 5
+TRAIN, TEST, ROWS, FOLDS, SPLITS = 250, 1000, 300, 5, 4
 
 
 # --- regression -----------------------------------------------------------------------

@@ -104,6 +104,12 @@ class Default:
     steps: int
     smoother: str | None = None
 
+    def become_as_smooth_as(self, kernel):
+        """Change the kernel into what a kernel is that a fit ended with."""
+        found = self.smoother and kernel.get_params().get(self.smoother)
+        if found is not None:
+            self.kernel.set_params(**{self.smoother: found})
+
 
 def is_auto(kernel):
     """Whether a value of the parameter `kernel` is "auto"."""

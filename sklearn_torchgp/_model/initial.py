@@ -34,6 +34,8 @@ def starting_kernel(estimator, default=None):
     Its own may be that of a Default.
     """
     kernel = given_kernel(estimator) if default is None else default.kernel
+    if estimator.warm_start and default is not None and hasattr(estimator, "kernel_"):
+        default.become_as_smooth_as(estimator.kernel_)
     if estimator.warm_start and _goes_on(estimator, kernel):
         lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
         kernel.theta = np.clip(estimator.kernel_.theta, lower, upper)
