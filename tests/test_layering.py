@@ -27,7 +27,7 @@ ALLOWED = {
     "_data": {"_linalg"},
     "_covariance": DATA,
     "kernels": {"_covariance", *DATA},
-    "_model": {"_inference", "_covariance", "priors", *DATA},
+    "_model": {"_inference", "_covariance", "kernels", "priors", *DATA},
     "_regression": {"_covariance", "_likelihoods", "kernels", *DATA},
     "_classification": {"_model", "_covariance", "_likelihoods", *DATA},
     "_regressor": {"_regression", "_model", *DATA},

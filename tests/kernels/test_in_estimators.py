@@ -99,6 +99,7 @@ HAVE_PATHS = [
     "periodic",
     "periodic-ard",
     "rational-quadratic-ard",
+    "tied-matern-ard",
     "polynomial",
     "additive",
     "additive-ard",
