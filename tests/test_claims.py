@@ -208,9 +208,9 @@ def default_model():
     gains = {name: one["mean_gain"] for name, one in found["each"].items()}
     assert min(gains, key=gains.get) == "concrete"
     text = (
-        "On {} data sets, at most 250 rows of each, its held-out density, averaged over "
-        "{} splits, was no worse than the best of scikit-learn's grid search over five "
-        "kernels in {} (concrete is"
+        "On {} data sets, at most 250 rows of each, its held-out density, averaged "
+        "over {} splits, was no worse than the best of scikit-learn's grid search over "
+        "five kernels in {} (concrete is"
     )
     cells = [found[key] for key in ("data_sets", "splits", "no_worse")]
     yield "README.rst", text, cells
