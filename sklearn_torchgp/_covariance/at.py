@@ -7,7 +7,7 @@ import torch
 
 from .._linalg.cholesky import lower_
 from .._linalg.memory import row_blocks, size_on
-from .operators import weights_for
+from .operators import factored, weights_for
 
 # Up to this many rows the pullback works on what the kernel's closures still hold;
 # beyond it the pullback evaluates block by block again, so that one (n, n) buffer is
@@ -46,11 +46,15 @@ class CovarianceAt:
 
     def cross(self, A=None, B=None):
         """k(a_i, b_j): tensor (..., m, n); noise is never part of it."""
-        A, B = self._rows(A), self._rows(B)
-        if A is B and not self.tree.blockwise:
-            B = copy.copy(A)  # a NumPy kernel has noise where rows meet themselves
+        A, B = self._pair(A, B)
         value, pull = self.tree.dense(self.params, A, B)
         return self._answer(value, pull, A, B)
+
+    def factors(self, A=None, B=None):
+        """c and K of which `cross` says c K: a float and a tensor."""
+        A, B = self._pair(A, B)
+        c, value, _ = factored(self.tree, self.params, A, B)
+        return c, self.filled(value, A, B)
 
     def diag(self, A=None):
         """k(a_i, a_i): tensor (..., m), without the noise that `nugget` tells."""
@@ -96,8 +100,8 @@ class CovarianceAt:
         pairs = points.lower_blocks(blocks, keep=keep)
         pulls = []
         for rows, pair in zip(blocks, pairs, strict=True):
-            value, pull = self.tree.dense(self.params, *pair)
-            out[rows, : rows.stop] = value
+            c, value, pull = factored(self.tree, self.params, *pair)
+            torch.mul(self.filled(value, *pair), c, out=out[rows, : rows.stop])
             pulls.append(pull if keep else None)
         pull_noise = self._add_noise(out, points)
 
@@ -167,6 +171,12 @@ class CovarianceAt:
 
     def _rows(self, A):
         return self.points if A is None else A
+
+    def _pair(self, A, B):
+        A, B = self._rows(A), self._rows(B)
+        if A is B and not self.tree.blockwise:
+            B = copy.copy(A)  # a NumPy kernel has noise where rows meet themselves
+        return A, B
 
     def _row_blocks(self):
         points, device = self.points, self.points.device

@@ -4,6 +4,7 @@ from functools import cached_property
 
 import torch
 
+from .._linalg.precision import double
 from . import nonstationary, operators, stationary  # noqa: F401 (they fill the table)
 from .at import CovarianceAt
 from .binding import Binding
@@ -123,6 +124,12 @@ class Covariance:
     def cross(self, Z, theta=None):
         """k(z_i, x_j): tensor (m, n) for new rows Z; noise is never part of it."""
         return self.at(theta).cross(self._points(Z))[0]
+
+    def times(self, Z, B):
+        """The product of `cross` and B (n, q), in float64: tensor (m, q)."""
+        c, K = self.at().factors(self._points(Z))
+        product = double(K) @ double(B)
+        return product if c == 1 else product.mul_(c)
 
     def few_cross(self, Z):
         """`cross` as an ndarray where NumPy is quicker, else None."""

@@ -6,9 +6,12 @@ k where l has one entry a feature and summed over k where l is a float. Rows may
 in batches, along leading axes.
 """
 
+import math
 from functools import cached_property
 
 import torch
+
+from . import grid
 
 # Largest |x|^2 (in length scales) for which the expanded form of `weighted_squares`
 # keeps 11 digits of the sum; beyond it the differences are taken one by one.
@@ -20,12 +23,25 @@ class Separation:
 
     One that is `kept` for further evaluations, or other problems on the same rows,
     takes the distances once for every length scale that all features share.
+
+    Parameters
+    ----------
+    X, Z : tensor
+    kept : bool, default=False
+    grids : pair of objects, default=None
+        Whose `on_grid` says of X and Z what `Grids` does, for rows that are met
+        elsewhere, too.
     """
 
-    def __init__(self, X, Z, *, kept=False):
+    def __init__(self, X, Z, *, kept=False, grids=None):
         self.X, self.Z = X, Z
         rows = [X] if Z is X else [X, Z]
         self._kept = kept and all(_squares_in_range(one) for one in rows)
+        self._grids = grids or (grid.Grids(X), grid.Grids(Z))
+
+    @property
+    def dtype(self):
+        return self.X.dtype
 
     def distance(self, length_scale):
         if self._kept and not isinstance(length_scale, torch.Tensor):
@@ -36,8 +52,16 @@ class Separation:
     def _unscaled(self):
         return distance(self.X, self.Z)
 
-    def squared(self, length_scale):
-        return self.distance(length_scale).square_()
+    def squared(self, length_scale, factor=1.0):
+        """factor * r^2, whose round-off is that of 1 where r^2 is less."""
+        each = isinstance(length_scale, torch.Tensor)
+        if (each or not self._kept) and grid.serves(self.X, self.Z, length_scale):
+            left = self._grids[0].on_grid("left", length_scale, abs(factor))
+            right = self._grids[1].on_grid("right", length_scale, abs(factor))
+            if left and right:
+                return grid.squared(left, right, math.copysign(1.0, factor))
+        r2 = self.distance(length_scale).square_()
+        return r2 if factor == 1 else r2.mul_(factor)
 
     def weighted(self, M, length_scale):
         X, Z = self._scaled(length_scale)

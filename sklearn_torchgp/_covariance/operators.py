@@ -147,10 +147,20 @@ def plus(first, second):
 
 
 def _times(first, second):
+    c, value, pull = _factors(first, second)
+    return _whole(c, value), pull
+
+
+def _whole(c, value):
+    return value if c == 1 else c * value
+
+
+def _factors(first, second):
+    """The product of two values as (c, value, pull): c is one of them if a float."""
     (a, pull_a), (b, pull_b) = first, second
     if is_number(a, 0) or is_number(b, 0):
         # Exactly zero at every theta: WhiteKernel's dense part, a kernel's no-nugget.
-        return 0.0, nothing
+        return 1.0, 0.0, nothing
 
     def pull(G, scale, grads):
         for inner, value, factor in ((pull_a, a, b), (pull_b, b, a)):
@@ -163,7 +173,29 @@ def _times(first, second):
             else:
                 inner(G * factor, scale, grads)
 
-    return a * b, pull if not (pull_a is nothing and pull_b is nothing) else nothing
+    if pull_a is nothing and pull_b is nothing:
+        pull = nothing
+    if isinstance(a, float):
+        return a, b, pull
+    return (b, a, pull) if isinstance(b, float) else (1.0, a * b, pull)
+
+
+def factored(node, at, rows, cols):
+    """What `dense` answers, as (c, value, pull): a float c times the value.
+
+    So a variance in front of all costs no pass over the pairs and no matrix of its
+    own: whoever writes the value, or multiplies by it, brings c along.
+    """
+    if type(node) is Product:
+        return _factors(*(child.dense(at, rows, cols) for child in node.children))
+    if type(node) is Sum:
+        terms = [factored(child, at, rows, cols) for child in node.children]
+        (a, A, pull_a), (b, B, pull_b) = terms
+        if is_number(A, 0) or is_number(B, 0):  # a WhiteKernel
+            c = b if is_number(A, 0) else a
+            return c, *plus((A, pull_a), (B, pull_b))
+        return 1.0, *plus((_whole(a, A), pull_a), (_whole(b, B), pull_b))
+    return 1.0, *node.dense(at, rows, cols)
 
 
 def scaled(pull, factor):

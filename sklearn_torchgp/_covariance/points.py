@@ -9,6 +9,11 @@ import torch
 from .._data.arrays import own_or_copy
 from .._linalg.precision import has_float64
 from .distance import Separation
+from .grid import Grids
+
+# Up to this many rows those on the grid are kept for views of them: as many numbers
+# again as 12 copies of the rows.
+SHARED = 8192
 
 
 class Points:
@@ -95,9 +100,24 @@ class Points:
         """The differences between these rows and those of `other`."""
         if self._partner is not None and self._partner() is other:
             if self._separation is None:
-                self._separation = Separation(self.centred, other.centred, kept=True)
+                grids = weakref.proxy(self), weakref.proxy(other)
+                self._separation = Separation(
+                    self.centred, other.centred, kept=True, grids=grids
+                )
             return self._separation
-        return Separation(self.centred, other.centred)
+        return Separation(self.centred, other.centred, grids=(self, other))
+
+    def on_grid(self, side, length_scale, factor):
+        """What `Grids` says of the centred rows."""
+        whole = self._whole
+        if isinstance(self._rows, slice) and whole.n <= SHARED:
+            found = whole.on_grid(side, length_scale, factor)
+            return found and tuple(part[self._rows] for part in found)
+        return self._grids.on_grid(side, length_scale, factor)
+
+    @cached_property
+    def _grids(self):
+        return Grids(self.centred)
 
     def lower_blocks(self, blocks, *, keep):
         """Rows and columns of blocks of the lower triangle: pairs of Points.

@@ -24,10 +24,12 @@ from .leaf import nothing
 from .registry import KernelRecord, register
 from .tails import stratified, tail_probabilities, upper_quantiles
 
+LOG2_E = math.log2(math.e)
+
 
 def rbf(params, apart):
     """exp(-r^2 / 2) (GPML 4.9)."""
-    K = exp_(apart.squared(params["length_scale"]), -0.5)
+    K = exp_of_squares(apart, params["length_scale"], -0.5)
     return K, lambda: K, {}
 
 
@@ -134,7 +136,14 @@ def exp_(x, factor=1.0):
         return np.exp(x if factor == 1 else np.multiply(x, factor, out=x), out=x)
     if x.dtype == torch.float32:
         return x.mul_(factor).exp_()
-    return x.mul_(factor * math.log2(math.e)).exp2_()
+    return x.mul_(factor * LOG2_E).exp2_()
+
+
+def exp_of_squares(apart, length_scale, factor):
+    """exp(factor * r^2); the products that r^2 comes from bring the factor along."""
+    if getattr(apart, "dtype", None) == torch.float64:
+        return apart.squared(length_scale, factor * LOG2_E).exp2_()
+    return exp_(apart.squared(length_scale), factor)
 
 
 def unit_diag(params):
