@@ -1,13 +1,19 @@
 """The limit on OpenBLAS is taken back, whoever leaves first."""
 
+import ast
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 import threadpoolctl
 import torch
+from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
+import sklearn_torchgp
+from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
 from sklearn_torchgp._linalg import lapack
-from sklearn_torchgp._linalg.threads import one_blas_thread
+from sklearn_torchgp._linalg.threads import blas_pools, one_blas_thread
 
 
 def blas_threads():
@@ -47,6 +53,15 @@ def test_inside_itself_it_leaves_the_limit_to_the_outer_one():
             assert set(blas_threads()) <= {1}
 
 
+ROUTINES = (
+    "_FACTOR",
+    "_INVERSE",
+    "_INVERT",
+    "_TIMES_TRIANGLE",
+    "_OWN_GRAM",
+    "_OUTER",
+    "_SOLVE",
+)
 LEAVES = {
     "factor_": lambda A: lapack.factor_(A),
     "inverse_": lambda A: lapack.inverse_(A),
@@ -57,8 +72,9 @@ LEAVES = {
 }
 
 
+@pytest.mark.parametrize("n", [4, 150])
 @pytest.mark.parametrize("name", LEAVES)
-def test_lapack_cannot_be_called_with_several_threads(name, monkeypatch):
+def test_lapack_cannot_be_called_with_several_threads(name, n, monkeypatch):
     seen = []
 
     def spied(function):
@@ -68,12 +84,129 @@ def test_lapack_cannot_be_called_with_several_threads(name, monkeypatch):
 
         return call
 
-    for table in ("_FACTOR", "_INVERSE", "_INVERT", "_OWN_GRAM", "_OUTER", "_SOLVE"):
+    for table in ROUTINES:
         routines = {k: spied(f) for k, f in getattr(lapack, table).items()}
         monkeypatch.setattr(lapack, table, routines)
     with threadpoolctl.threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
-        LEAVES[name](torch.eye(4, dtype=torch.float64))
+        LEAVES[name](torch.eye(n, dtype=torch.float64))
         assert blas_threads() == before
     assert seen
     assert all(set(threads) <= {1} for threads in seen)
+
+
+# Routines for one right-hand side, for which OpenBLAS wakes no worker.
+OF_ONE_COLUMN = {"solve_vector", "_solve_lower"}
+PACKAGE = Path(sklearn_torchgp.__file__).parent
+
+
+def names_in(node):
+    """Names, and attributes with what they are of, in a piece of code."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.Name):
+            yield one.id
+        elif isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name):
+            yield f"{one.value.id}.{one.attr}"
+
+
+def test_every_function_of_lapack_sees_to_its_threads():
+    """Its routines are named in functions with the limit only, or of one column."""
+    tree = ast.parse(Path(lapack.__file__).read_text())
+    functions = [one for one in tree.body if isinstance(one, ast.FunctionDef)]
+    routines = {*ROUTINES, "lapack.dtrtrs"}
+    calling = {f.name for f in functions if routines & set(names_in(f))}
+    limited = {
+        f.name
+        for f in functions
+        if "on_one_blas_thread" in {getattr(d, "id", None) for d in f.decorator_list}
+    }
+    assert limited >= set(LEAVES)
+    assert calling - limited == OF_ONE_COLUMN
+    tables = {n for n, v in vars(lapack).items() if torch.float64 in _keys(v)}
+    assert tables == set(ROUTINES)
+
+
+def _keys(value):
+    return value if isinstance(value, dict) else {}
+
+
+def test_nobody_else_calls_scipys_blas():
+    """Large products are torch's; `lapack` has all that OpenBLAS is asked for."""
+    callers = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            if any(name.startswith("scipy.linalg") for name in names):
+                callers.append(path.relative_to(PACKAGE).as_posix())
+    assert callers == ["_linalg/lapack.py"]
+
+
+def train():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-1, 1, (420, 2))
+    return X, np.sin(3 * X[:, 0]) + 0.1 * rng.standard_normal(len(X))
+
+
+def fitted(**options):
+    X, y = train()
+    kernel = 1.0 * RBF(0.5) + WhiteKernel(0.01)
+    return TorchGPRegressor(kernel, **options).fit(X, y)
+
+
+def labels():
+    X, y = train()
+    return X, y > 0
+
+
+def again(model):
+    X, y = train()
+    return model.partial_fit(X[:20] + 0.01, y[:20])
+
+
+# What is called, on a fitted model.
+PUBLIC = {
+    "fit": lambda model: fitted(),
+    "fit without optimiser": lambda model: fitted(optimizer=None),
+    "predict": lambda model: model.predict(train()[0], return_std=True),
+    "loo_predict": lambda model: model.loo_predict(),
+    "partial_fit": again,
+    "log_marginal_likelihood": lambda model: model.log_marginal_likelihood(
+        model.kernel_.theta, eval_gradient=True
+    ),
+    "classifier": lambda model: TorchGPClassifier(RBF(0.5), optimizer=None).fit(
+        *labels()
+    ),
+}
+
+
+@pytest.mark.parametrize("small", [0, 600])
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_calls_give_the_limit_back_as_found(name, small, monkeypatch):
+    """And no routine of a whole matrix or panel runs beyond it meanwhile."""
+    seen = []
+
+    def spied(function):
+        def call(*args, **options):
+            seen.append(max(pool.get_num_threads() for pool in blas_pools()))
+            return function(*args, **options)
+
+        return call
+
+    monkeypatch.setattr(lapack, "SMALL", small)
+    for table in set(ROUTINES) - {"_SOLVE"}:
+        routines = {k: spied(f) for k, f in getattr(lapack, table).items()}
+        monkeypatch.setattr(lapack, table, routines)
+    model = fitted(optimizer=None)
+    seen.clear()
+    for limit in (1, 2):
+        with threadpoolctl.threadpool_limits(limits=limit, user_api="blas"):
+            before = blas_threads()
+            PUBLIC[name](model)
+            assert blas_threads() == before
+    assert set(seen) <= {1}
+    assert seen or name == "predict"

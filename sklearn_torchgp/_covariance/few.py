@@ -104,8 +104,15 @@ class FewRows:
     @cached_property
     def pairs(self):
         """All pairs of the rows; None where their squares are out of range."""
-        squares = self.points.squares
-        return None if squares is None else AllPairs(squares)
+        X = np.asarray(self.points.objects, dtype=np.float64)
+        rows, columns = np.tril_indices(len(X), -1)
+        difference = np.abs(X[rows] - X[columns]).T
+        positive = difference[difference > 0]
+        # Beyond these the squares could leave the range of floats.
+        if positive.size and (positive.min() < 1e-90 or not positive.max() < 1e90):
+            return None
+        squares = np.square(difference, order="C")
+        return AllPairs(squares, len(X), rows * len(X) + columns)
 
     def gram(self, theta, out):
         """Fill out (n, n); returns what `Covariance.gram` does, None if out of range.
@@ -129,27 +136,23 @@ class FewRows:
         pairs = self.pairs
         values = None if theta is None else np.exp(theta)  # for a pullback
         K = out.numpy().reshape(-1)
-        noise, fresh, kept = 0.0, True, []
+        total, variance, kept = 0.0, 0.0, []
         for term in self.terms:
             c = term.scale(values)
+            variance += c  # of a row with itself: functions of distance are 1 there
             if term.white:
-                noise += c
                 kept.append((term, c, None, ()))
                 continue
             parts = term.parts(theta, pairs)
             V = _product([value for value, _ in parts])
-            if fresh:
-                np.multiply(V, c, out=K)
-                fresh = False
-            else:
-                K += c * V
+            total = total + c * V
             kept.append((term, c, V, parts))
-        K[:: pairs.n + 1] += noise
+        K[pairs.below] = total
+        K[:: pairs.n + 1] = variance
 
         def pullback(G):
-            W = np.where(pairs.below, G.numpy(), 0.0).reshape(-1)
-            W[:: pairs.n + 1] *= 0.5
-            return self._pull(W, kept)
+            G = G.numpy().reshape(-1)
+            return self._pull(G.take(pairs.below), G[:: pairs.n + 1].sum(), kept)
 
         return out, pullback
 
@@ -185,15 +188,17 @@ class FewRows:
         """The terms with their scales, at the kernel's own values."""
         return [(term, term.scale()) for term in self.terms]
 
-    def _pull(self, W, kept):
-        """The gradient, for W the lower pairs once and the diagonal half."""
+    def _pull(self, W, trace, kept):
+        """The gradient, for weights W of the lower pairs and the sum of the diagonal's.
+
+        Only scales change a row's covariance with itself.
+        """
         gradient = np.zeros(self.n_dims)
         for term, c, V, parts in kept:
-            weights = W[:: self.pairs.n + 1] if term.white else W
-            inner = W @ V if parts else weights.sum()
+            below = 0.0 if term.white else W @ V if parts else W.sum()
             for leaf in term.scalars:
                 for place in leaf.free.values():
-                    gradient[place] += 2 * c * inner
+                    gradient[place] += c * (2 * below + trace)
             for i, (_, pull) in enumerate(parts):
                 free = term.radials[i].free
                 if not free:
@@ -219,18 +224,20 @@ class _Pairs:
 
 
 class AllPairs(_Pairs):
-    """All pairs of n rows, their differences kept.
+    """All pairs of n rows, each once and none with itself, their differences kept.
 
     Parameters
     ----------
-    squares : ndarray (d, n n)
+    squares : ndarray (d, n (n - 1) / 2)
         Squared differences. All pairs stand in one row, here and in what is returned.
+    n : int
+    below : ndarray (n (n - 1) / 2,)
+        Where they stand in an (n, n) matrix: below its diagonal.
     """
 
-    def __init__(self, squares):
+    def __init__(self, squares, n, below):
         self.squares, self.total = squares, squares.sum(axis=0)
-        self.n = round(squares.shape[1] ** 0.5)
-        self.below = np.tri(self.n, dtype=bool)
+        self.n, self.below = n, below
 
     def squared(self, length_scale):
         inverse = _inverse_square(length_scale)

@@ -85,17 +85,6 @@ class Points:
             return self._whole.centred[self._rows]
         return self._tensor(np.asarray(self.objects, dtype=np.float64) - self.centre)
 
-    @cached_property
-    def squares(self):
-        """(x_ik - x_jk)^2 for all pairs: ndarray (d, n n), or None out of range."""
-        X = np.asarray(self.objects, dtype=np.float64)
-        difference = np.abs(X[:, None] - X)
-        positive = difference[difference > 0]
-        # Beyond these the squares could leave the range of floats.
-        if positive.size and (positive.min() < 1e-90 or not positive.max() < 1e90):
-            return None
-        return np.square(difference).transpose(2, 0, 1).reshape(X.shape[1], -1)
-
     def apart(self, other):
         """The differences between these rows and those of `other`."""
         if self._partner is not None and self._partner() is other:

@@ -29,13 +29,16 @@ def spoilt_above(A):
     return A.tril() + torch.full_like(A, torch.nan).triu(1)
 
 
-@pytest.fixture(params=["scipy", "one panel", "panels"])
+@pytest.fixture(params=["scipy", "one panel", "panels", "one thread"])
 def path(request, monkeypatch):
-    """The ways through the module: few rows, one panel, several."""
-    if request.param != "scipy":
-        monkeypatch.setattr(lapack, "SMALL", 0)
-        width = 20 if request.param == "panels" else 600
-        monkeypatch.setitem(cholesky.PANEL, "cpu", (width, width))
+    """The ways through the module; on one thread the last step is LAPACK's."""
+    if request.param == "scipy":
+        monkeypatch.setattr(lapack, "SMALL", 600)
+        return
+    monkeypatch.setattr(lapack, "SMALL", 0)
+    monkeypatch.setattr(lapack, "serves_alone", lambda W: request.param == "one thread")
+    width = 600 if request.param == "one panel" else 20
+    monkeypatch.setitem(cholesky.PANEL, "cpu", (width, width))
 
 
 SIZES = [1, 2, 19, 20, 21, 97, 300, 520]
