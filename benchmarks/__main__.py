@@ -10,6 +10,7 @@ NAMES = (
     "fit",
     "calls",
     "predict",
+    "threads",
     "memory",
     "import",
     "dtype",

@@ -175,10 +175,14 @@ print(status("VmHWM") - before)
     return float(run_python(code).split()[-1])
 
 
-def run_python(code):
-    """What a fresh interpreter prints for this source."""
+def run_python(code, **variables):
+    """What a fresh interpreter prints for this source, with environment variables."""
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **variables},
     )
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
