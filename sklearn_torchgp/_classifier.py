@@ -157,7 +157,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     3.1, 3.2 and 5.1 (Laplace), 3.3 and 3.4 (softmax, with the determinant term that the
     listing drops), 3.5, 3.6 and 5.2 (EP, all sites at once). Probabilities are averages
     over the latent posterior by quadrature; `predict` is always the first of the most
-    probable classes.
+    probable classes. NumPy's and SciPy's OpenBLAS has one thread meanwhile, for the
+    whole process, and as many as before afterwards: see `TorchGPRegressor`.
 
     Examples
     --------

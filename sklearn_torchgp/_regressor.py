@@ -264,6 +264,12 @@ class TorchGPRegressor(
     NumPy, lists and frames; tensors on the same device for tensors, with or without
     scikit-learn's ``array_api_dispatch``.
 
+    While a matrix is factored or inverted, and throughout an optimisation, NumPy's and
+    SciPy's OpenBLAS has one thread: a second pool of threads would spin on the cores
+    that torch works on. That is a setting of the whole process. It is given back as it
+    was found when the call ends; a limit that another Python thread sets meanwhile is
+    lost. torch's own threads are left alone.
+
     What several targets allow, by `multi_output`:
 
     ==================================  ============  =============  ===================

@@ -25,7 +25,8 @@ class one_blas_thread:
     OpenBLAS has one count for the process. Who finds it at 1 changes nothing and hence
     restores nothing, so that overlapping fits in several Python threads end with the
     count they began with. (A call from another thread than the main one was seen to
-    change nothing, OpenBLAS 0.3.30: hence nobody can restore it for another.) Inside
+    change nothing, OpenBLAS 0.3.30: hence nobody can restore it for another. A limit
+    that another thread sets meanwhile is lost, as the estimators' Notes say.) Inside
     itself, in one thread, it does nothing: a fit enters it once, not its evaluations.
     """
 
