@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import numpy as np
 from contenders import OURS, SKLEARN, regressor
 from harness import Contender, compete, options, problem, run_python, save, show
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 BUSY = 2
 FITS = """
@@ -56,9 +56,10 @@ def public_calls(n, d):
 
 def held(call):
     """The call by somebody who keeps OpenBLAS to one thread."""
+    controller = ThreadpoolController()  # looks at all libraries: once, not in the call
 
     def inside():
-        with threadpool_limits(limits=1, user_api="blas"):
+        with controller.limit(limits=1, user_api="blas"):
             return call()
 
     return inside
@@ -76,7 +77,7 @@ def busy_processes(count):
 
 
 def fit_seconds(name, threads, busy, fits):
-    """Median and worst of the fits of one process, each as long as it took."""
+    """Median of the fits of a process of their own."""
     here = os.path.dirname(os.path.abspath(__file__))
     with busy_processes(BUSY if busy else 0):
         printed = run_python(
