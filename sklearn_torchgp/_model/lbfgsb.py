@@ -8,6 +8,9 @@ from .._linalg.threads import one_blas_thread
 # SciPy's status after a StopIteration.
 STOPPED = 99
 
+# How often it may begin where only decreases have become small, not the slope.
+MOST_SEARCHES = 4
+
 
 class Optimum(tuple):
     """``(theta, value)`` as scikit-learn's optimisers return, with a report attached.
@@ -32,32 +35,39 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
 
     `eps` is the relative round-off of the objective: below 10 eps no decrease can be
     told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). With
-    `must_be_flat` that alone is no convergence: the slope has to be small, too. An
-    `obj_func` may have a limit of its own, `max_iterations`, and a `unit`, and one with
-    a method `iteration_ended` hears of each iteration.
+    `must_be_flat` that alone is no convergence: the slope has to be small, too, and
+    where it is not the search begins anew there, without what it learned of the
+    curvature, in `MOST_SEARCHES` searches at most. An `obj_func` may have a limit of
+    its own, `max_iterations`, and a `unit`, and one with a method `iteration_ended`
+    hears of each iteration.
     """
     most = getattr(obj_func, "max_iterations", None)
     nat = 1 / getattr(obj_func, "unit", 1.0)
+    theta, n_iterations = initial_theta, 0
     with one_blas_thread():
-        result = scipy.optimize.minimize(
-            _Retreating(obj_func),
-            initial_theta,
-            method="L-BFGS-B",
-            jac=True,
-            bounds=bounds,
-            callback=getattr(obj_func, "iteration_ended", None),
-            options={
-                "ftol": max(2.220446049250313e-09, 10 * eps),
-                "maxiter": most or 15000,
-            },
-        )
-    flat = _is_flat(result, bounds, eps, nat)
+        for _ in range(MOST_SEARCHES):
+            result = scipy.optimize.minimize(
+                _Retreating(obj_func),
+                theta,
+                method="L-BFGS-B",
+                jac=True,
+                bounds=bounds,
+                callback=getattr(obj_func, "iteration_ended", None),
+                options={
+                    "ftol": max(2.220446049250313e-09, 10 * eps),
+                    "maxiter": (most or 15000) - n_iterations,
+                },
+            )
+            theta, n_iterations = result.x, n_iterations + int(result.nit)
+            flat = _is_flat(result, bounds, eps, nat)
+            if flat or not (must_be_flat and result.success and result.nit):
+                break
     ended = flat or bool(result.success and not must_be_flat)
     stopped = result.get("status") == STOPPED
     return Optimum(
         result.x,
         result.fun,
-        n_iterations=int(result.nit),
+        n_iterations=n_iterations,
         converged=None if stopped else ended and bool(np.isfinite(result.fun)),
         message=str(result.message),
     )
