@@ -167,23 +167,24 @@ def independent_race(noise, mean, variance, left_over):
         ) / nodes
         for rows in blocks((level == k).nonzero()[:, 0], nodes * mean.shape[1]):
             v = low[rows, None] + (high - low)[rows, None] * place
-            x = v[:, :, None] - mean[rows, None, :]
+            # (m, C, nodes): sums over classes then run along the nodes.
+            x = v[:, None, :] - mean[rows, :, None]
             F, first, second = (torch.zeros_like(x) for _ in range(3))
             for w, m, s in zip(weight, shift, own, strict=True):
-                tau = (variance[rows] + s).rsqrt()[:, None]
+                tau = (variance[rows] + s).rsqrt()[:, :, None]
                 z = (x - m) * tau
                 F += w * torch.special.ndtr(z)
                 density = (w * tau / ROOT_2PI) * (-0.5 * z.square()).exp_()
                 first += density
                 second -= density * z * tau
             F.clamp_(min=1e-300)
-            product = F.prod(dim=2, keepdim=True)
+            product = F.prod(dim=1, keepdim=True)
             h = first / F
-            g = h @ left_over[rows]
-            change = 0.5 * (h * g).sum(dim=2, keepdim=True) * h - h.square() * g
+            g = left_over[rows] @ h
+            change = 0.5 * (h * g).sum(dim=1, keepdim=True) * h - h.square() * g
             change += second / F * g
-            some = (product * h).sum(dim=1)
-            change = (product * change).sum(dim=1)
+            some = (product * h).sum(dim=2)
+            change = (product * change).sum(dim=2)
             p[rows] = torch.maximum(some + change, LEAST_KEPT * some)
     p.clamp_(min=1e-300)
     return p / p.sum(dim=1, keepdim=True)
@@ -201,12 +202,13 @@ def _difference(noise, mean, cov, variance, p, points):
     mean, variance = mean.gather(1, order), variance.gather(1, order)
     cov = cov.gather(1, order[:, :, None].expand_as(cov))
     cov = cov.gather(2, order[:, None, :].expand_as(cov))
-    z = low_discrepancy(mean.shape[1] - 1, points).to(mean)
+    z = low_discrepancy(mean.shape[1] - 1, points).to(mean).mT
+    difference = (mean[:, :-1] - mean[:, -1:])[:, :, None]
     change = 0.0
     for sign, S in ((1, cov), (-1, torch.diag_embed(variance))):
-        f = (mean[:, :-1] - mean[:, -1:])[:, None, :] + z @ difference_root(S).mT
-        f = torch.nn.functional.pad(f, (0, 1)).div_(noise.scale)
-        change = change + sign * torch.softmax(f, dim=2).mean(dim=1)
+        f = torch.baddbmm(difference, difference_root(S), z.expand(len(S), -1, -1))
+        f = torch.nn.functional.pad(f, (0, 0, 0, 1)).div_(noise.scale)
+        change = change + sign * torch.softmax(f, dim=1).mean(dim=2)
     return torch.zeros_like(p).scatter_(1, order, change)
 
 

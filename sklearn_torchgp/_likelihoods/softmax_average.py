@@ -23,7 +23,7 @@ WIDEST = FINEST + 1
 
 # The logistic as a mixture of normal distribution functions, weights and scales, to
 # 2.1e-9 everywhere (Monahan and Stefanski 1992); so is its average over a normal
-# variable. Rows with a class less probable than LEAST_ON_A_LINE take the grid.
+# variable.
 LOGISTIC = (
     (0.003246343272134, 1.365340806296348),
     (0.051517477033972, 1.059523971016916),
@@ -34,8 +34,9 @@ LOGISTIC = (
     (0.027912418727972, 0.308904252267995),
     (0.001449567805354, 0.238212616409306),
 )
-LEAST_ON_A_LINE = 1e-3
 FINEST_LINE = FINEST + 2
+# Further than on the grid, which leaves out 2e-9: all of a class as unlikely as that.
+LINE_REACH = 8.0
 
 
 def softmax_average(mean, cov):
@@ -64,11 +65,10 @@ def softmax_average(mean, cov):
         widest = _spread(cov).amax(dim=(1, 2)).sqrt()
         on_line = (widest / 2).clamp(min=1).log2().ceil()
         for k in range(1, FINEST_LINE + 1):
-            x, weights = _grid(1, GRID_SPACING / 2**k)
+            x, weights = _grid(1, GRID_SPACING / 2**k, LINE_REACH)
             for rows in blocks((on_line == k).nonzero()[:, 0], 4 * len(x)):
                 p[rows] = on_a_line(mean[rows], cov[rows], x[:, 0], weights)
-        done = (on_line > 0) & (on_line <= FINEST_LINE)
-        level[done & (p.amin(dim=1) >= LEAST_ON_A_LINE)] = -1
+        level[(on_line > 0) & (on_line <= FINEST_LINE)] = -1
     for k in range(FINEST + 1):
         nodes = _grid(d, GRID_SPACING / 2**k)
         for rows in blocks((level == k).nonzero()[:, 0], nodes[0].numel()):
@@ -81,8 +81,8 @@ def on_a_line(mean, cov, x, weights):
 
     Given the difference g = f_a - f_b of the two classes that are furthest apart, the
     third one wins with the average of a logistic over a normal variable,
-    p_c = E sigma(f_c - f_b - log(1 + e^g)), for which there is a closed form to 2e-9;
-    what it leaves is shared by a and b as sigma(g) says.
+    p_c = E sigma(f_c - f_b - log(1 + e^g)), for which there is a closed form
+    (`logistic_average`); what it leaves is shared by a and b as sigma(g) says.
 
     Parameters
     ----------
@@ -107,13 +107,30 @@ def on_a_line(mean, cov, x, weights):
     g = (m[:, 1] - m[:, 2])[:, None] + away
     h = (m[:, 0] - m[:, 2])[:, None] + slope[:, None] * away
     h -= torch.nn.functional.softplus(g, threshold=50)
-    third = torch.zeros_like(g)
-    for weight, scale in LOGISTIC:
-        third += weight * torch.special.ndtr(h * (left + scale**-2).rsqrt()[:, None])
-    first = torch.sigmoid(g)
-    p = torch.stack([third, (1 - third) * first, (1 - third) * (1 - first)], dim=2)
-    p = (weights[:, None] * p).sum(dim=1).clamp(min=1e-300)
+    third, rest = logistic_average(h, left[:, None])
+    p = torch.stack([third, rest * torch.sigmoid(g), rest * torch.sigmoid(-g)], dim=1)
+    p = (weights * p).sum(dim=2).clamp(min=1e-300)
     return torch.zeros_like(p).scatter_(1, order, p / p.sum(dim=1, keepdim=True))
+
+
+def logistic_average(m, v):
+    """E sigma(x) and E sigma(-x) for x ~ N(m, v), each to some 1e-6 of itself.
+
+    The mixture is good to 2e-9, which is much of a small value. But
+    sigma(x) = e^x sigma(-x), so that
+
+        E sigma(x) = exp(m + v / 2) E sigma(-(x + v)),
+
+    whose last factor is not small where m < -v / 2.
+    """
+    low = -m.abs()
+    tilted = low < -0.5 * v
+    at = torch.where(tilted, -(low + v), low)
+    small = torch.zeros_like(m)
+    for weight, scale in LOGISTIC:
+        small += weight * torch.special.ndtr(at * (v + scale**-2).rsqrt())
+    small = torch.where(tilted, (low + 0.5 * v).clamp(max=0).exp() * small, small)
+    return torch.where(m < 0, small, 1 - small), torch.where(m < 0, 1 - small, small)
 
 
 def probit_average(mean, cov):
@@ -148,11 +165,9 @@ def _average(difference, root, nodes):
 
 
 @functools.cache
-def _grid(d, spacing):
+def _grid(d, spacing, reach=GRID_REACH):
     """Standard-normal nodes (q, d) and weights (q,) of a product trapezoidal rule."""
-    x = torch.arange(
-        -GRID_REACH, GRID_REACH + spacing / 2, spacing, dtype=torch.float64
-    )
+    x = torch.arange(-reach, reach + spacing / 2, spacing, dtype=torch.float64)
     w = (-0.5 * x.square()).exp()
     z = torch.cartesian_prod(*[x] * d).reshape(-1, d)
     weights = torch.cartesian_prod(*[w] * d).reshape(-1, d).prod(dim=1)

@@ -18,6 +18,7 @@ from sklearn_torchgp._likelihoods.race_average import difference_root, independe
 from sklearn_torchgp._likelihoods.softmax_average import (
     LOGISTIC,
     _average,
+    logistic_average,
     on_a_line,
 )
 
@@ -236,3 +237,39 @@ def test_three_classes_on_a_line_against_a_product_grid(sd):
     )
     np.testing.assert_allclose(found, expected, atol=5e-9)
     assert found.min() > 0
+
+
+def product_grid(mean, cov, reach=9.0, n=1201):
+    """E softmax of three classes on a fine grid, one row after the other: (m, 3)."""
+    z = torch.linspace(-reach, reach, n, dtype=torch.float64)
+    w = (-0.5 * z.square()).exp()
+    nodes = torch.cartesian_prod(z, z), torch.cartesian_prod(w, w).prod(dim=1)
+    difference, root = mean[:, :-1] - mean[:, -1:], difference_root(cov)
+    rows = range(len(mean))
+    return torch.cat([_average(difference[[i]], root[[i]], nodes) for i in rows])
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.5, 3.0, 20.0, 100.0])
+def test_small_averages_of_the_logistic_are_good_in_proportion(sd):
+    x = np.linspace(-12, 12, 200_001)
+    w = norm.pdf(x) / norm.pdf(x).sum()
+    for m in (-200.0, -60.0, -20.0, -5.0, -0.3, 0.0, 2.0, 50.0):
+        above = w @ expit(m + sd * x)
+        below = w @ expit(-m - sd * x)
+        if min(above, below) < 1e-10:  # round-off of ndtr
+            continue
+        found = logistic_average(tensor([m]), tensor([sd**2]))
+        np.testing.assert_allclose(found[0], above, rtol=1e-5)
+        np.testing.assert_allclose(found[1], below, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sd", [1.5, 6.0, 30.0])
+def test_an_unlikely_class_of_three_against_a_product_grid(sd):
+    """Not only to 1e-9, as the others: its logarithm is what a score takes."""
+    mean, cov = random_gaussians(3, sd, m=8, seed=1)
+    mean[:, 0] -= 3 * sd + 4
+    expected = product_grid(mean, cov)
+    assert (expected.amin(dim=1) < 1e-3).sum() >= 4
+    seen = expected > 1e-9
+    found = softmax_average(mean, cov)
+    np.testing.assert_allclose(found[seen], expected[seen], rtol=1e-5)
