@@ -237,6 +237,15 @@ def options(description, **extra):
     return parser.parse_args()
 
 
+def joined(rows, path):
+    """The rows, after those of an earlier run that are of other cases."""
+    if path is None or not path.exists():
+        return rows
+    cases = [one["case"] for one in rows]
+    before = json.loads(path.read_text())["rows"]
+    return [one for one in before if one["case"] not in cases] + rows
+
+
 def save(name, rows, args, *, script=None, **facts):
     """Write the rows, and all that they depend on, as JSON."""
     suffix = "-quick" if args.quick else ""

@@ -171,6 +171,30 @@ def joint_classes():
     yield "README.rst", "average over Laplace's Gaussian, {} and {}", cells
 
 
+def variance_left_open():
+    """Joint EP's evidence at two variances, and what a prior does to log loss."""
+    found = [r for r in results("softmax")["rows"] if r["case"].get("ask") == "prior"]
+    two, three = fixed_point(2), fixed_point(3)
+
+    def ends(half, quantity):
+        mine = [r for r in found if r["case"]["half"] == half]
+        sides = {r["case"].get("variance"): r["quality"][quantity] for r in mine}
+        return sides["exp(7)"], sides["1e5"]
+
+    def loss(name):
+        mine = [r["quality"]["log_loss"] for r in found if r["contender"] == name]
+        return three(np.mean(mine))
+
+    document = "sklearn_torchgp/_classifier.py"
+    rises = [np.diff(ends(half, "lml")).item() for half in (0, 3)]
+    text = "the evidence of joint EP differs by {} and {} nats"
+    yield document, text, [f"{rises[0]:.1f}", two(rises[1])]
+    losses = [three(p) for half in (0, 3) for p in ends(half, "log_loss")]
+    yield document, "log loss goes from {} to {} and from {} to {}.", losses
+    cells = [loss("evidence and prior"), loss("evidence")]
+    yield document, "LogNormal(log(25), 2)}}`` it is {} on average, without {}.", cells
+
+
 def small_calls():
     """How many times longer scikit-learn takes, for each call and number of rows."""
     found = [r for r in results("calls")["rows"] if r["contender"] == SKLEARN]
@@ -313,6 +337,7 @@ SOURCES = (
     classification_speed,
     log_losses,
     joint_classes,
+    variance_left_open,
 )
 CLAIMS = [claim for source in SOURCES for claim in source()]
 

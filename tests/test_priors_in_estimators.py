@@ -8,8 +8,12 @@ import scipy.stats
 from helpers import surface
 from kernel_zoo import network
 from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-from sklearn.model_selection import GridSearchCV
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
@@ -286,3 +290,21 @@ def test_several_classes(multi_class, n_jobs):
     lml = model.log_marginal_likelihood_value_
     prior = scipy.stats.lognorm(1e-3, scale=0.37).logpdf(scales).mean()
     assert model.log_posterior_ == pytest.approx(lml + prior, rel=1e-6)
+
+
+def test_a_prior_decides_what_few_separable_rows_leave_open():
+    """By the evidence alone the variance of joint EP goes to its bound."""
+    rows, labels = load_iris(return_X_y=True)
+    X, Z, y, z = train_test_split(
+        scale(rows), labels, test_size=0.5, random_state=0, stratify=labels
+    )
+    kernel = ConstantKernel(4.0, (1e-3, 1e5)) * RBF(4.0, (1e-2, 1e3))
+    joint = TorchGPClassifier(kernel, multi_class="softmax", inference="ep")
+    prior = {"k1__constant_value": LogNormal(np.log(25.0), 2.0)}
+    with pytest.warns(ConvergenceWarning, match="upper bound"):
+        free = clone(joint).fit(X, y)
+    kept = joint.set_params(priors=prior).fit(X, y)
+    assert free.kernel_.theta[0] == pytest.approx(np.log(1e5))
+    assert 3 < kept.kernel_.theta[0] < 6
+    losses = [log_loss(z, model.predict_proba(Z)) for model in (free, kept)]
+    assert losses[1] < losses[0] - 0.05
