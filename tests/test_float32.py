@@ -154,6 +154,20 @@ def test_float32_is_float64_with_its_jitter(fit, mean):
     assert single.alpha_.dtype == np.float32
 
 
+@pytest.mark.parametrize("n", [20, 300])
+def test_latent_deviations_at_tiny_noise_are_those_of_the_noisier_model(n):
+    """To a few percent: rounding moves them by less than the jitter that covers it."""
+    fit = {"X": X[:n], "y": Y[:n]}
+    single, double = in_both(SMOOTH, fit, alpha=1e-8)
+    assert single.jitter_ > 1e4 * 1e-8
+    latent = single.predict(Z, return_std=True, include_noise=False)[1]
+    theirs = double.predict(Z, return_std=True)[1]
+    assert np.median(np.abs(latent / theirs - 1)) < 0.04
+    assert_allclose(latent / theirs, 1, atol=0.2)
+    sharp = fixed(SMOOTH, alpha=1e-8).fit(**fit).predict(Z, return_std=True)[1]
+    assert np.median(latent / sharp) > 1.02
+
+
 @pytest.mark.parametrize(
     "kernel",
     [

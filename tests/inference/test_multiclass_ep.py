@@ -7,7 +7,11 @@ from classification_cases import REFERENCE, gram_of, tensor, two_moons
 from helpers import numeric_gradient
 from sklearn.datasets import load_digits, load_iris
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
-from softmax_oracle import elliptical_slice_samples, sampled_probabilities
+from softmax_oracle import (
+    annealed_evidence,
+    elliptical_slice_samples,
+    sampled_probabilities,
+)
 
 from sklearn_torchgp._inference import SITE_ALGORITHMS
 from sklearn_torchgp._inference.sites.multiclass_ep import multiclass_ep
@@ -364,3 +368,10 @@ def test_probabilities_of_new_rows_against_elliptical_slice_sampling():
     laplace = softmax_laplace(K[None, :n, :n], Softmax(one_hot(labels)))
     q = softmax_average(*latent_moments(k, prior, laplace.a, laplace.E, laplace.M))
     assert np.abs(q.numpy() - expected).max() > 0.15
+
+
+def test_the_oracle_of_the_evidence_where_it_is_known():
+    """Rows without a tie between them: each class has the same chance."""
+    y = np.arange(3)
+    found = annealed_evidence(9.0 * np.eye(3), y, 300)
+    assert found == pytest.approx(-3 * np.log(3), abs=0.15)
