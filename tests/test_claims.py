@@ -302,6 +302,47 @@ def coarse_to_fine():
     ]  # fmt: skip
 
 
+def plans_for_more_rows():
+    """Costs a row, and what follows from them for 10^7 rows."""
+    document, found = "benchmarks/SCALE.rst", results("scale")["rows"]
+    costs = {
+        (r["case"]["d"], r["case"]["k"]): r["quality"]
+        for r in found
+        if r["case"]["part"] == "costs"
+    }
+
+    def cost(step, d=8, k=32):
+        return costs[d, k][step]
+
+    whole, step = fixed_point(0), "value and gradient"
+    search = [cost("search", d) for d in (8, 4, 16)]
+    text = "neighbours of one row {} log n; features that matter: {} (4), {} (16)"
+    yield document, text, [whole(c) for c in search]
+    text = f"{step} of a term {{}} k\\ :sup:`3` at last: {{}} (k = 20), {{}} (k = 64)"
+    yield document, text, [whole(cost(step, 8, k)) for k in (32, 20, 64)]
+    text = "mean and deviation {} 128 neighbours, cubed"
+    yield document, text, [whole(cost("mean and deviation"))]
+
+    def hours(microseconds, n=1e7):
+        value = microseconds * n / 3.6e9
+        return f"{value:.1f}" if value < 10 else f"{value:.0f}"
+
+    text = "last stage, 7 evaluations of all terms {} "
+    yield document, text, [hours(7 * cost(step))]
+    yield document, "evidence {} ", [hours(cost(step))]
+    predictions = hours(cost("mean and deviation"), 1e6)
+    yield document, "10\\ :sup:`6` predictions {} ", [predictions]
+    text = "7 evaluations of all terms are {} CPU hours"
+    yield document, text, [hours(7 * cost(step), 1e9)]
+    fits = {
+        r["case"]["n"]: r["quality"]["fit"]
+        for r in found
+        if r["case"]["part"] == "rows"
+    }
+    text = "a fit to 200,000 rows of 4 features took {} CPU seconds, to 20,000 {}"
+    yield document, text, [whole(fits[200_000]), whole(fits[20_000])]
+
+
 def profile():
     """The table of stages, once profile_fit.py has been run for all of it."""
     if not (RESULTS / "profile.json").exists():
@@ -327,6 +368,7 @@ SOURCES = (
     profile,
     memory,
     many_rows,
+    plans_for_more_rows,
     several_targets,
     default_model,
     coarse_to_fine,

@@ -7,13 +7,11 @@ from ..._inference import Vecchia
 from ..stages import Stage
 from .plan import PlanWithoutMatrix, check_numbers
 
-# Iterations of the stages of a fit, on 1 / so many of the terms drawn at random, with
-# neighbours searched anew at each stage; and at last on all terms, where those drawn
-# were fewer. The first steps are large: fewer terms tell them as well, but not fewer
-# than FEWEST.
-ON_TERMS_DRAWN = ((5, 4), (10, 2), (60, 1))
+# Iterations of the stages of a fit: on terms drawn at random, with neighbours searched
+# anew at each stage, and at last on all terms. (The first two on a quarter and a half
+# of them saved a quarter of the time, but 6000 rows of bike ended 1,700 nats lower.)
+ON_TERMS_DRAWN = (5, 10, 60)
 ON_ALL_TERMS = 5
-FEWEST = 1000
 
 _NO_FACTOR = (
     "method='vecchia' factors small blocks of the covariance, which are not kept. "
@@ -67,19 +65,11 @@ class VecchiaPlan(PlanWithoutMatrix):
         n = estimator.X_train_.shape[0]
         few = min(estimator.optimizer_rows or n, n)
         method = self.method(estimator, estimator.objective)
+        drawn = estimator._model(replace(method, n_terms=few))
         if not estimator._optimises_itself():
-            drawn = self._objective(estimator, method, few)
-            return [Stage(few, drawn) for _ in range(2)]
-        stages = []
-        for iterations, part in ON_TERMS_DRAWN:
-            size = max(few // part, min(few, FEWEST))
-            drawn = self._objective(estimator, method, size)
-            stages.append(Stage(size, drawn, iterations, n))
-        if few < n:
-            every = estimator._objective(estimator._model(method))
-            stages.append(Stage(n, every, ON_ALL_TERMS, n))
-        return stages
-
-    def _objective(self, estimator, method, n_terms):
-        model = estimator._model(replace(method, n_terms=n_terms))
-        return estimator._objective(model)
+            return [Stage(few, estimator._objective(drawn)) for _ in range(2)]
+        every = estimator._objective(estimator._model(method))
+        return [
+            *(Stage(few, estimator._objective(drawn), k, n) for k in ON_TERMS_DRAWN),
+            Stage(n, every, ON_ALL_TERMS, n),
+        ]
