@@ -16,7 +16,7 @@ def size_on(device, sizes):
 
 
 class Workspace:
-    """Buffers by name, the same memory at every evaluation.
+    """Where a method computes: with the same memory at every evaluation.
 
     Parameters
     ----------
@@ -39,6 +39,15 @@ class Workspace:
         if buffer is None or buffer.shape != shape:
             buffer = self._buffers[name] = torch.empty(shape, **self._options)
         return buffer
+
+    def sum(self, function, covariance, likelihood, *args):
+        """What ``function(covariance, likelihood, *args, work)`` says of all rows.
+
+        The function answers with a list of things that add up over shards of rows. Here
+        there is one shard, the rows of the covariance; where rows are on other machines
+        these take the place of it, and none but the sums travel.
+        """
+        return function(covariance, likelihood, *args, self)
 
 
 @contextmanager

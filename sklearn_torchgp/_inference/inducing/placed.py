@@ -36,7 +36,7 @@ class Through:
         places = places or self.places(at)
         Z = at.points.others(places.moved(theta.get("inducing")))
         work = work or Workspace(at.points.dtype, at.points.device)
-        return Placed(at, places, Whitening.at(at, Z), work)
+        return Placed(theta.get("kernel"), at, places, Whitening.at(at, Z), work)
 
     def places(self, at):
         """The Places at one theta."""
@@ -66,6 +66,7 @@ class Placed:
 
     Attributes
     ----------
+    theta : ndarray (n_dims,) or None
     at : CovarianceAt
     places : Places
         From which the points were moved.
@@ -73,10 +74,16 @@ class Placed:
     work : Workspace
     """
 
+    theta: Any
     at: Any
     places: Places
     whitening: Whitening
     work: Workspace
+
+    def sum(self, function, covariance, likelihood, *args):
+        """`Workspace.sum` of a function that goes on with theta, the points and L."""
+        through = self.theta, self.whitening.Z.objects, self.whitening.L
+        return self.work.sum(function, covariance, likelihood, *through, *args)
 
 
 def places_kept(arrays):

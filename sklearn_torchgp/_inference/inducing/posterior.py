@@ -77,7 +77,7 @@ class ThroughPoints(Posterior):
 
     def whitening(self, at):
         """The Whitening that the sums were made with, for rows of `at`."""
-        return Whitening(at.points.others(self.points.objects), self.L, 0.0, None)
+        return Whitening(at.points.others(self.points.objects), self.L)
 
     def moments(self, X, spread=None, *, noise=True):
         return self.seen.moments(X, spread, noise=noise)

@@ -14,13 +14,14 @@ stationary, and the gradient of the bound is that of regression, these sites hel
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from ..._linalg.cholesky import half_log_det, solve_lower
 from ..._linalg.precision import double
 from ..contract import Inference
 from ..sites.engine import TOLERANCE
-from .gradient import Direction, gradient
+from .gradient import Direction, over_points, over_rows
 from .placed import Through
 from .posterior import SitesThrough, kept
 from .statistics import Rows, Solution, Statistics
@@ -67,10 +68,11 @@ class InducingSites(Through):
             rows = Rows(precision, (shift / precision)[:, None], precision)
             one = torch.ones(1, 1, dtype=torch.float64)
             L = here.whitening.L
-            towards = Direction.of(rows, solution, L, 1, one, one[0])
-            by_theta, by_points, _ = gradient(
-                here.at, here.whitening, [towards], here.work, moves=self.moves
-            )
+            towards = [Direction.of(solution, L, 1, one, one[0])]
+            problem = here.at, here.whitening
+            *parts, _ = over_rows(*problem, [rows], towards, self.moves, here.work)
+            rest = over_points(*problem, towards, self.moves)
+            by_theta, by_points = map(np.add, parts, rest)
             by_theta += here.at.nugget()[1](-0.5 * precision)
             return self.by_block(by_theta, by_points, here.places)
 
