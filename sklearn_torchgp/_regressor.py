@@ -16,15 +16,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows
+from ._data.shards import GONE, is_dask
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator
 from ._model.default import AUTO, is_auto
+from ._model.elsewhere import brought, check_options
 from ._model.initial import starting_kernel
 from ._model.methods import check_regression, choose_method
 from ._model.model import Model
 from ._model.objective import Objective
 from ._model.optimize import optimise
 from ._model.plans import PLANS
+from ._model.plans.plan import counts_copies
 from ._model.state import FittedArrays, Kept, store
 from ._regression.attributes import (
     learn_targets,
@@ -33,6 +36,7 @@ from ._regression.attributes import (
     set_trend,
     targets_of,
 )
+from ._regression.elsewhere import Bind, targets_of_table
 from ._regression.leave_one_out import LeaveOneOut
 from ._regression.multioutput import check_multi_output, extend_outputs, fit_outputs
 from ._regression.observations import (
@@ -434,10 +438,15 @@ class TorchGPRegressor(
         metadata = {"sample_weight": sample_weight, "noise_variance": noise_variance}
         with self._all_or_nothing(X=X, y=y, **metadata):
             self._check_params()
-            self._kept = Kept()
+            self._kept, table = Kept(), None
+            self._rng = check_random_state(self.random_state)
+            if is_dask(X):
+                check_options(self, ["inducing", "vecchia"])
+                given = X, y, sample_weight, noise_variance
+                given, table = brought(self, PLANS[self.method], *given)
+                X, y, sample_weight, noise_variance = given
             if self.multi_output != "shared":
                 return fit_outputs(self, X, y, sample_weight, noise_variance)
-            self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
@@ -450,7 +459,7 @@ class TorchGPRegressor(
             if rows.weight is not None:
                 cpu = torch.device("cpu")
                 check_copies(self._covariance(kernel, rows.X, cpu), rows.weight)
-            self._set_training_rows(rows, kernel, kind)
+            self._set_training_rows(rows, kernel, kind, table)
             self.kernel_, plan = kernel, self._plan
             n = self.y_train_.shape[0]
             device = self._device_for(n)
@@ -460,7 +469,7 @@ class TorchGPRegressor(
                 reached = optimise(
                     self,
                     partial(plan.stages, self),
-                    n_jobs=self.n_jobs,
+                    n_jobs=self.n_jobs if table is None else None,
                     together=partial(plan.together, self),
                     watch=self._watch,
                     n_common=plan.n_common(self),
@@ -469,6 +478,8 @@ class TorchGPRegressor(
                 plan.settle(self)
                 evidence = self._condition(kind)
                 self._set_values(reached, evidence)
+            if table is not None:
+                self._fit_record = replace(self._fit_record, shards=GONE)
         return self
 
     def partial_fit(self, X, y, sample_weight=None, noise_variance=None):
@@ -582,7 +593,9 @@ class TorchGPRegressor(
         """The training rows as they are; by default with the conditioning method."""
         device = self._device_for(self.X_train_.shape[0], fitted=True)
         covariance, likelihood = self._bound(self._bind, device)
-        return Model(covariance, likelihood, method or self._method(ladder=True))
+        method = method or self._method(ladder=True)
+        shards = self._fit_record.shards
+        return Model(covariance, likelihood, method, shards=shards)
 
     # What `_bind` reads beside `kernel_`.
     _binds = (
@@ -647,18 +660,34 @@ class TorchGPRegressor(
         check_regression(self)
         check_multi_output(self)
 
-    def _set_training_rows(self, rows, kernel, kind):
-        """The map of the targets and the rows of the process, as fitted attributes."""
-        rows = self._plan.given_rows(self, rows, kernel)
-        rows = learn_targets(self, rows, kernel, kind)
+    def _set_training_rows(self, rows, kernel, kind, table=None):
+        """The map of the targets and the rows of the process, as fitted attributes.
+
+        Of a Table, they are some of its rows.
+        """
+        rows, targets = self._plan.given_rows(self, rows, kernel), None
+        if table is not None:
+            options = self.mean, self._normalizes_y, self.dtype == "float32"
+            targets = targets_of_table(table, *options)
+        rows = learn_targets(self, rows, kernel, kind, targets)
         self._acquaint(kernel, rows.X, rows.y)
         rows = self._plan.process_rows(self, rows, kernel)
         seed = self._plan.seed(self._rng)
         self._fit_record = replace(
             self._fit_record, kept=rows.kept, seed=seed, **rows.merging
         )
+        if table is not None:
+            self._fit_record = self._with_shards(table, targets, kernel, rows.X)
         copy = np.copy if self.copy_X_train else np.asarray
         set_rows(self, replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
+
+    def _with_shards(self, table, targets, kernel, X):
+        """The record of this fit with all rows of a Table, of which some are X."""
+        merges = counts_copies(self, kernel, X)
+        alpha = np.asarray(as_numpy(self.alpha)).item()
+        columns = self._fit_record.columns
+        bind = Bind(targets, columns, alpha, merges, self.dtype, self.device, table.n)
+        return replace(self._fit_record, shards=table.shards(bind))
 
     def _training_model(self):
         """The model whose value is the objective."""

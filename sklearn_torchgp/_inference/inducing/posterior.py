@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ..._linalg.precision import double
+from ...exceptions import ROWS_LEFT
 from ..columns import Coefficients
 from ..contract import Posterior
 from ..sites.engine import Sites
@@ -141,6 +142,8 @@ class InducingPosterior(ThroughPoints):
         points.
         """
         at = self.covariance.at()
+        if at.points.n < (1 - 1e-6) * self.solutions[0].n:  # which may be in float32
+            raise ValueError(ROWS_LEFT)
         values = torch.as_tensor(function(self.points.objects)).to(self.L)
         told = torch.cholesky_solve(values, self.L)
         seen = [

@@ -50,6 +50,10 @@ class Plan:
         """Of what is drawn at random; 0 where nothing is."""
         return 0
 
+    def n_drawn(self, estimator):
+        """How many rows of Dask arrays `fit` wants in memory; None for all."""
+        return None
+
     def memory(self, estimator, n):
         """How many numbers must be held for n rows, and what helps if they cannot."""
         raise NotImplementedError
