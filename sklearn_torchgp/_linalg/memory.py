@@ -49,6 +49,15 @@ class Workspace:
         """
         return function(covariance, likelihood, *args, self)
 
+    def each(self, function, covariance, likelihood, *args):
+        """The same of a function that also has an answer for each shard.
+
+        Its answer is ``own, sums``. What it has of its `own` stays where the rows are;
+        here comes what stands for it, which may be an argument of further functions:
+        they find their own there.
+        """
+        return function(covariance, likelihood, *args, self)
+
 
 @contextmanager
 def memory_for(what, n_bytes, device, cure):

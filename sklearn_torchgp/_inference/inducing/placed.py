@@ -85,6 +85,11 @@ class Placed:
         through = self.theta, self.whitening.Z.objects, self.whitening.L
         return self.work.sum(function, covariance, likelihood, *through, *args)
 
+    def each(self, function, covariance, likelihood, *args):
+        """The same of `Workspace.each`."""
+        through = self.theta, self.whitening.Z.objects, self.whitening.L
+        return self.work.each(function, covariance, likelihood, *through, *args)
+
 
 def places_kept(arrays):
     """The Places that fitted attributes say."""
