@@ -442,7 +442,7 @@ class TorchGPRegressor(
             self._rng = check_random_state(self.random_state)
             if is_dask(X):
                 check_options(self, ["inducing", "vecchia"])
-                given = X, y, sample_weight, noise_variance
+                given = self._rng, X, y, sample_weight, noise_variance
                 given, table = brought(self, PLANS[self.method], *given)
                 X, y, sample_weight, noise_variance = given
             if self.multi_output != "shared":

@@ -11,12 +11,13 @@ from sklearn.base import clone
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import LinearRegression
 
-from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
 
 da = pytest.importorskip("dask.array")
 distributed = pytest.importorskip("distributed")
 
 from sklearn_torchgp._data import dask as engine  # noqa: E402
+from sklearn_torchgp._data.spread import Shards  # noqa: E402
 
 N, M = 600, 50
 RNG = np.random.RandomState(0)
@@ -63,6 +64,12 @@ def spread(*arrays):
         da.from_array(one, chunks=(own, *[-1] * (one.ndim - 1)))
         for one, own in zip(arrays, chunks, strict=False)
     ]
+
+
+def classifier(**params):
+    options = {"method": "inducing", "inference": "vi", "inducing_points": X[:M]}
+    kernel = 2.0 * RBF([0.5, 0.5])
+    return TorchGPClassifier(kernel, random_state=0, **{**options, **params})
 
 
 def both(model, *arrays, **named):
@@ -128,14 +135,14 @@ def test_few_rows_come_all(client):
 
 
 def test_sums_alone_travel(client, monkeypatch):
-    sizes, gather = [], engine.Shards.gather
+    sizes, gather = [], Shards.gather
 
     def spy(self, futures):
         found = gather(self, futures)
         sizes.append([len(pickle.dumps(as_ndarrays(one))) for one in found])
         return found
 
-    monkeypatch.setattr(engine.Shards, "gather", spy)
+    monkeypatch.setattr(Shards, "gather", spy)
     model = regressor(**FEW).fit(*spread(X, Y))
     n_workers = len(client.nthreads())
     assert all(len(one) == n_workers for one in sizes)
@@ -191,7 +198,7 @@ def test_partial_fit_adds_rows(client):
 
 def test_a_worker_that_dies(client, monkeypatch):
     """Its shards are computed again by another."""
-    calls, gather = [], engine.Shards.gather
+    calls, gather = [], Shards.gather
 
     def deadly(self, futures):
         calls.append(len(futures))
@@ -199,10 +206,53 @@ def test_a_worker_that_dies(client, monkeypatch):
             os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
         return gather(self, futures)
 
-    monkeypatch.setattr(engine.Shards, "gather", deadly)
+    monkeypatch.setattr(Shards, "gather", deadly)
     here, there = both(regressor(**FEW), X, Y)
     assert len(calls) > 4
     assert_same(here, there)
+
+
+LABELS = {
+    "two classes": (np.where(Y > 0, "up", "down"), {"inducing_points": 30, **FEW}, {}),
+    "weights": (
+        Y > 0,
+        {"class_weight": "balanced", **EVERY},
+        {"sample_weight": WEIGHT},
+    ),
+    "three classes": (np.digitize(Y, [-0.5, 0.5]), {**FEW, "optimizer": None}, {}),
+}
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_labels(client, case):
+    labels, params, named = LABELS[case]
+    here, there = both(classifier(**params), X, labels, **named)
+    assert_same(here, there)
+    proba = [one.predict_proba(X[:9]) for one in (there, here)]
+    assert_allclose(*proba, rtol=1e-5)
+    assert (there.classes_ == here.classes_).all()
+    assert b"distributed" not in pickle.dumps(there)
+
+
+def test_labels_of_rows_here_are_left_out_of_all(client):
+    model = classifier(**FEW, optimizer=None)
+    here, there = both(model, X, Y > 0)
+    drawn = there.base_estimator_.X_train_
+    index = [np.flatnonzero((one == X).all(1)).item() for one in drawn]
+    proba = there.loo_predict_proba(), here.loo_predict_proba()[index]
+    assert_allclose(*proba, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"X_train_.*compute\(\)"):
+        there.log_marginal_likelihood(there.kernel_.theta)
+
+
+def test_of_pairs_and_other_inference_there_are_no_sums():
+    for params, words in (
+        ({"multi_class": "one_vs_one"}, "'multi_class'.*'one_vs_rest'"),
+        ({"method": "exact"}, "'method'.*'exact'.*method='inducing'"),
+        ({"inference": "laplace"}, "'laplace'.*inference='vi'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            classifier(**params).fit(*spread(X, Y > 0))
 
 
 # --- without a cluster -------------------------------------------------------------

@@ -1,22 +1,15 @@
-"""Rows on a cluster: Dask arrays whose chunks stay with the workers that have them.
+"""Dask arrays as rows whose chunks stay with the workers that have them.
 
-A function that says something of rows goes to where they are, and sums come back: one
-from each worker in one pass. Dask computes what a worker had anew where that dies. The
-one file that imports Dask, itself imported only where a Dask array comes in.
+The one file that imports Dask, itself imported only where a Dask array comes in.
 """
-
-import warnings
-from dataclasses import fields, is_dataclass, replace
 
 import dask
 import dask.array as da
 import numpy as np
-import torch
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
-from .._linalg.memory import Workspace
-from .._linalg.threads import one_blas_thread
 from .rows import Rows
+from .spread import Shards
 
 
 def current_client():
@@ -122,73 +115,6 @@ class Table:
             yield from ((address, parts[i::n]) for i in range(n))
 
 
-class Shards:
-    """The rows of a Table as a method sees them, bound where they are.
-
-    Parameters
-    ----------
-    table : Table
-    bind : callable Rows -> (Points, likelihood)
-    """
-
-    def __init__(self, table, bind):
-        self.client, self.n = table.client, table.n
-        self.groups = [
-            (address, [self.submit(address, _bound, bind, part) for part in parts])
-            for address, parts in table.by_worker()
-        ]
-
-    def submit(self, address, function, *args):
-        """The Future of a call on this worker, or another one if that is no more."""
-        where = {} if address is None else {"workers": [address]}
-        options = {"allow_other_workers": True, **where} if where else {}
-        return self.client.submit(function, *args, pure=False, **options)
-
-    def workspace(self, dtype, device):
-        """Where a method computes: see `Workspace`."""
-        return Spread(self, dtype, device)
-
-    def gather(self, futures):
-        """What the futures came to."""
-        return self.client.gather(futures)
-
-
-class Spread(Workspace):
-    """The Workspace of a method whose rows are in Shards."""
-
-    def __init__(self, shards, dtype, device):
-        super().__init__(dtype, device)
-        self.shards, self.device = shards, device
-
-    def sum(self, function, covariance, likelihood, *args):
-        """As the Workspace says; the rows of the covariance stand for those in shards.
-
-        One result comes from each worker.
-        """
-        shards = self.shards
-        call = Call(function, covariance.rows(slice(0, 1)), _moved(args, "cpu"))
-        with warnings.catch_warnings():
-            # Dask warns of 10 MB, which L of a thousand points is.
-            warnings.filterwarnings("ignore", "Sending large graph")
-            call = shards.submit(None, _same, call)
-        by_worker = {}
-        for address, group in shards.groups:
-            part = shards.submit(address, _summed, call, *group)
-            by_worker.setdefault(address, []).append(part)
-        totals = [
-            parts[0] if len(parts) == 1 else shards.submit(address, _added, *parts)
-            for address, parts in by_worker.items()
-        ]
-        return _moved(_added(*shards.gather(totals)), self.device)
-
-
-class Call:
-    """What workers are asked: a function, the kernel that it is of, and the rest."""
-
-    def __init__(self, function, covariance, args):
-        self.function, self.covariance, self.args = function, covariance, args
-
-
 # --- what workers do ----------------------------------------------------------------
 
 
@@ -198,9 +124,7 @@ def _checked(X, y, weight, noise, numbers):
     if not len(X) or none:
         return None
     X = check_array(X, input_name="X")
-    y = check_array(
-        y, ensure_2d=False, dtype="numeric" if numbers else None, input_name="y"
-    )
+    y = check_array(y, ensure_2d=False, input_name="y") if numbers else column_or_1d(y)
     return Rows.checked(X, y, weight, noise)
 
 
@@ -212,46 +136,6 @@ def _taken(rows, index):
     """X, y, weight and noise of the rows with these numbers."""
     columns = rows.X, rows.y, rows.weight, rows.noise_variance
     return [None if one is None else one[index] for one in columns]
-
-
-def _bound(bind, rows):
-    return bind(rows)
-
-
-def _same(call):
-    return call
-
-
-def _summed(call, *shards):
-    """The sum of what the call says of each shard."""
-    total = None
-    with one_blas_thread():
-        for points, likelihood in shards:
-            work = Workspace(points.dtype, points.device)
-            args = _moved(call.args, points.device)
-            covariance = call.covariance.on(points)
-            found = call.function(covariance, likelihood, *args, work)
-            total = found if total is None else _added(total, found)
-    return _moved(total, "cpu")
-
-
-def _added(*results):
-    """The sum of lists of things that add up, in this order."""
-    return [sum(parts[1:], parts[0]) for parts in zip(*results, strict=True)]
-
-
-def _moved(value, device):
-    """The same with tensors on a device: in lists, tuples and dataclasses of them."""
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, (list, tuple)):
-        return type(value)(_moved(one, device) for one in value)
-    if is_dataclass(value):
-        parts = {
-            one.name: _moved(getattr(value, one.name), device) for one in fields(value)
-        }
-        return replace(value, **parts)
-    return value
 
 
 # --- chunks -------------------------------------------------------------------------

@@ -227,8 +227,6 @@ class GPEstimator(Validation, CallbackSupportMixin):
     def _log_evidence(self, theta, eval_gradient):
         model = self._model()
         start = self._start_of(model)
-        if model.shards is not None:
-            return Objective(model, start)(theta, eval_gradient)
         with kept_by(self).workspace(model.covariance.points) as work:
             return Objective(model, start, work=work)(theta, eval_gradient)
 

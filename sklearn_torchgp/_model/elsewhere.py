@@ -3,14 +3,16 @@
 from copy import deepcopy
 
 import numpy as np
+from sklearn.base import is_regressor
 
 from .._data.arrays import as_numpy
 
 
-def brought(estimator, plan, X, y, weight=None, noise=None, *, numbers=True):
+def brought(estimator, plan, rng, X, y, weight=None, noise=None, *, numbers=True):
     """Of Dask arrays the rows that a fit wants in memory, and the Table of all others.
 
-    Without a Client in place Dask's threads compute the arrays, and all rows come.
+    Without a Client in place Dask's threads compute the arrays, and all rows come. They
+    are drawn by `rng` as the fit would draw them, which is left as it was.
 
     Returns
     -------
@@ -25,7 +27,7 @@ def brought(estimator, plan, X, y, weight=None, noise=None, *, numbers=True):
     if client is None or plan.n_drawn(estimator) is None:
         return computed(X, y, weight, noise), None
     table = Table(client, X, y, weight, noise, numbers=numbers)
-    seed = plan.seed(deepcopy(estimator._rng))  # as the fit will draw it
+    seed = plan.seed(deepcopy(rng))
     most = plan.n_drawn(estimator)
     arrays = table.drawn(most, seed)
     learns_on_all = estimator.optimizer_rows is None
@@ -53,7 +55,9 @@ def check_options(estimator, allowed):
 
 def _options(estimator, allowed):
     """Name, whether its value is bad, why, and the cure, of each parameter."""
-    say, own = vars(estimator).get, estimator._has_own_objective()
+    say = vars(estimator).get
+    # A classifier's own evidence is that of its problems.
+    own = is_regressor(estimator) and estimator._has_own_objective()
     named = " or ".join(f"method={one!r}" for one in allowed)
     whole = "it is learnt from all rows in one place"
     mean, alpha = say("mean", "zero"), say("alpha", 0.0)
@@ -62,6 +66,18 @@ def _options(estimator, allowed):
         estimator.method not in allowed,
         "only sums over rows leave them where they are",
         f"Use {named}",
+    )
+    yield (
+        "inference",
+        say("inference", "vi") != "vi",
+        "its sites are not found by sums over rows",
+        "Use inference='vi'",
+    )
+    yield (
+        "multi_class",
+        say("multi_class", "one_vs_rest") != "one_vs_rest",
+        "all problems are of all rows",
+        "Use multi_class='one_vs_rest'",
     )
     yield (
         "multi_output",

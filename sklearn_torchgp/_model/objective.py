@@ -33,7 +33,8 @@ class Objective:
 
     def __init__(self, model, start=None, *, strict=True, work=None):
         self.model, self.parameters = model, model.parameters
-        self.work = work or model.workspace()
+        here = model.shards is None
+        self.work = work if work is not None and here else model.workspace()
         self.start, self.strict, self.last = start, strict, None
 
     def __call__(self, vector, eval_gradient=True):

@@ -19,7 +19,6 @@ import torch
 
 from ..._linalg.cholesky import half_log_det
 from ..._linalg.memory import Workspace
-from ..._linalg.precision import double
 from ..contract import Inference
 from ..sites.engine import TOLERANCE
 from .gradient import Direction, over_points
