@@ -20,7 +20,7 @@ from ._data.shards import GONE, is_dask
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator
 from ._model.default import AUTO, is_auto
-from ._model.elsewhere import brought, check_options
+from ._model.elsewhere import brought, check_options, copies
 from ._model.initial import starting_kernel
 from ._model.methods import check_regression, choose_method
 from ._model.model import Model
@@ -440,7 +440,8 @@ class TorchGPRegressor(
             self._check_params()
             self._kept, table = Kept(), None
             self._rng = check_random_state(self.random_state)
-            if is_dask(X):
+            spread = is_dask(X)
+            if spread:
                 check_options(self, ["inducing", "vecchia"])
                 given = self._rng, X, y, sample_weight, noise_variance
                 given, table = brought(self, PLANS[self.method], *given)
@@ -461,6 +462,9 @@ class TorchGPRegressor(
                 check_copies(self._covariance(kernel, rows.X, cpu), rows.weight)
             self._set_training_rows(rows, kernel, kind, table)
             self.kernel_, plan = kernel, self._plan
+            if spread and plan.shares_terms:
+                shards = copies(self._model())
+                self._fit_record = replace(self._fit_record, shards=shards)
             n = self.y_train_.shape[0]
             device = self._device_for(n)
             n_numbers, cure = plan.memory(self, n)
@@ -469,7 +473,7 @@ class TorchGPRegressor(
                 reached = optimise(
                     self,
                     partial(plan.stages, self),
-                    n_jobs=self.n_jobs if table is None else None,
+                    n_jobs=self.n_jobs if self._fit_record.shards is None else None,
                     together=partial(plan.together, self),
                     watch=self._watch,
                     n_common=plan.n_common(self),
@@ -478,8 +482,9 @@ class TorchGPRegressor(
                 plan.settle(self)
                 evidence = self._condition(kind)
                 self._set_values(reached, evidence)
-            if table is not None:
-                self._fit_record = replace(self._fit_record, shards=GONE)
+            if spread:
+                left = GONE if table is not None else None
+                self._fit_record = replace(self._fit_record, shards=left)
         return self
 
     def partial_fit(self, X, y, sample_weight=None, noise_variance=None):

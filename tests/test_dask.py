@@ -255,6 +255,25 @@ def test_of_pairs_and_other_inference_there_are_no_sums():
             classifier(**params).fit(*spread(X, Y > 0))
 
 
+TERMS = {
+    "terms drawn, then all": {"optimizer_rows": 100},
+    "trend, of two passes": {"optimizer_rows": 100, "mean": "linear"},
+    "densities of rows left out": {"optimizer": None, "objective": "loo"},
+}
+
+
+@pytest.mark.parametrize("case", TERMS)
+def test_vecchias_terms_are_shared_out(client, case):
+    """Each worker has all rows, and so has the caller."""
+    model = regressor(method="vecchia", n_neighbors=8, **TERMS[case])
+    here, there = both(model, X, Y)
+    assert_same(here, there)
+    assert_allclose(there.predict(X[:9]), here.predict(X[:9]), rtol=1e-6)
+    assert there.X_train_.shape == X.shape
+    assert np.isfinite(there.log_marginal_likelihood(there.kernel_.theta))
+    assert b"distributed" not in pickle.dumps(there)
+
+
 # --- without a cluster -------------------------------------------------------------
 
 

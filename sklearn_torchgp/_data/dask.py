@@ -9,7 +9,9 @@ import numpy as np
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from .rows import Rows
-from .spread import Shards
+from .spread import Copies, Shards
+
+__all__ = ["Copies", "Table", "computed", "current_client"]
 
 
 def current_client():

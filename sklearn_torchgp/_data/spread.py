@@ -5,6 +5,7 @@ from each worker in one pass. What a worker had is computed anew where that dies
 """
 
 import warnings
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import fields, is_dataclass, replace
 
@@ -52,6 +53,27 @@ class Shards:
         return Spread(self, dtype, device)
 
 
+class Copies(Shards):
+    """All rows on every worker, for sums over terms that are shared out.
+
+    Parameters
+    ----------
+    client : Client
+    points : Points
+    likelihood : object
+    """
+
+    def __init__(self, client, points, likelihood):
+        self.client, self.n = client, points.n
+        with _large():  # from here: a worker that comes later can ask for it
+            rows = self.submit(None, _same, [(points, likelihood)])
+        self.groups = [
+            (address, rows)
+            for address, threads in sorted(client.nthreads().items())
+            for _ in range(threads)
+        ]
+
+
 class Spread(Workspace):
     """The Workspace of a method whose rows are in Shards.
 
@@ -61,7 +83,7 @@ class Spread(Workspace):
 
     def __init__(self, shards, dtype, device):
         super().__init__(dtype, device)
-        self.shards, self.device = shards, device
+        self.shards, self.device, self._shared = shards, device, (None, None)
 
     def sum(self, function, covariance, likelihood, *args):
         return self._total(self._answers(Call(function, covariance, args, False)))
@@ -71,12 +93,24 @@ class Spread(Workspace):
         own = [self.shards.submit(where, _own, one) for where, one in answers]
         return Kept(own), self._total(answers)
 
+    def share(self, terms):
+        last, kept = self._shared
+        if last is not terms:
+            groups, parts = self.shards.groups, terms.parts(len(self.shards.groups))
+            with _large():
+                kept = Kept(
+                    [
+                        self.shards.submit(address, _same, [part])
+                        for (address, _), part in zip(groups, parts, strict=True)
+                    ]
+                )
+            self._shared = terms, kept
+        return kept
+
     def _answers(self, call):
         """(address, Future of what `_asked` answers) for each group of shards."""
         shards, kept = self.shards, [one.futures for one in call.kept]
-        with warnings.catch_warnings():
-            # Dask warns of 10 MB, which L of a thousand points is.
-            warnings.filterwarnings("ignore", "Sending large graph")
+        with _large():
             call = shards.submit(None, _same, call.without_kept())
         parts = zip(shards.groups, *kept, strict=True)
         return [
@@ -93,6 +127,14 @@ class Spread(Workspace):
             for address, parts in by_worker.items()
         ]
         return _moved(_added(*self.shards.gather(totals)), self.device)
+
+
+@contextmanager
+def _large():
+    """Let arrays travel of which Dask warns, from 10 MB on: L of a thousand points."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph")
+        yield
 
 
 class Kept:
@@ -157,8 +199,8 @@ def _n_rows(shards):
     return sum(points.n for points, _ in shards)
 
 
-def _same(call):
-    return call
+def _same(value):
+    return value
 
 
 def _asked(call, shards, *kept):

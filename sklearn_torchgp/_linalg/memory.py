@@ -49,6 +49,13 @@ class Workspace:
         """
         return function(covariance, likelihood, *args, self)
 
+    def share(self, terms):
+        """What stands for terms in a sum over them, whose every shard has all rows.
+
+        Here all terms are the one shard's; ``terms.parts(n)`` are those of n shards.
+        """
+        return terms
+
     def each(self, function, covariance, likelihood, *args):
         """The same of a function that also has an answer for each shard.
 

@@ -34,6 +34,16 @@ def brought(estimator, plan, rng, X, y, weight=None, noise=None, *, numbers=True
     return arrays, table if learns_on_all or table.n > most else None
 
 
+def copies(model):
+    """The Shards of a model all of whose rows are here, with a Client in place."""
+    from .._data.dask import Copies, current_client
+
+    client, points = current_client(), model.covariance.points
+    if client is None or points.device.type != "cpu":
+        return None
+    return Copies(client, points, model.likelihood)
+
+
 def check_options(estimator, allowed):
     """Raise ValueError for options that want all rows of Dask arrays in one place.
 
@@ -44,7 +54,7 @@ def check_options(estimator, allowed):
         Values of `method` that do not.
     """
     for name, bad, why, cure in _options(estimator, allowed):
-        if bad:
+        if bad and (name == "method" or estimator.method == "inducing"):
             value = getattr(estimator, name)
             shown = f"of {np.size(value)} values" if np.ndim(value) else repr(value)
             raise ValueError(
@@ -64,7 +74,7 @@ def _options(estimator, allowed):
     yield (
         "method",
         estimator.method not in allowed,
-        "only sums over rows leave them where they are",
+        "it wants one matrix of all rows, and no sum over them",
         f"Use {named}",
     )
     yield (

@@ -18,9 +18,12 @@ class Plan:
     ----------
     absent : dict of str to str
         Fitted attributes that there are none of -> why, and what to use instead.
+    shares_terms : bool
+        Whether workers of a cluster that all have all rows share out the terms of
+        what is summed.
     """
 
-    absent = {}
+    absent, shares_terms = {}, False
 
     def check_options(self, estimator):
         """Raise ValueError for a parameter of this method, whatever method is used."""
