@@ -1,8 +1,8 @@
 """What does a fit to Dask arrays send, and how long does it take?
 
 Two processes of a LocalCluster, of one thread each, beside this process on two threads:
-wall seconds of a whole fit, in turns, and bytes of one pass over all rows: of what the
-workers answer (the least is a gradient, the most a value) and of what each is asked.
+wall seconds of a whole fit, in turns, and bytes of one pass over all rows: of what each
+worker answers (the least is a gradient, the most a value) and of what it is asked.
 """
 
 import pickle
@@ -33,7 +33,7 @@ class Traffic:
 
         def gather(shards, futures):
             found = self._gather(shards, futures)
-            self.answers.append(sum(len(pickle.dumps(arrays(one))) for one in found))
+            self.answers.append(max(len(pickle.dumps(arrays(one))) for one in found))
             return found
 
         def submit(shards, address, function, *args):
@@ -106,9 +106,8 @@ def main():
             n = n // 20 if args.quick else n
             X, y = problem(n, D)
             y = y + 0.1 * np.random.RandomState(1).standard_normal(n)
-            compare(
-                client, clone(model).set_params(optimizer=None), X[:warm], y[:warm], 1
-            )
+            few = clone(model).set_params(optimizer=None)
+            compare(client, few, X[:warm], y[:warm], 1)
             times, here, there, traffic = compare(client, model, X, y, rounds)
             values = [one.log_marginal_likelihood_value_ for one in (here, there)]
             quality = {
