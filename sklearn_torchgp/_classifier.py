@@ -248,7 +248,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or list of object
-            Training rows.
+            Training rows. Dask arrays, with method="inducing" and classes against the
+            rest: as in :class:`TorchGPRegressor`.
         y : array-like of shape (n_samples,)
             Class labels of any type.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -198,7 +198,7 @@ class TorchGPRegressor(
     Attributes
     ----------
     X_train_ : array of shape (n_samples, n_features), or list of object
-        Training rows.
+        Training rows; of Dask arrays perhaps some of them: see Notes.
     y_train_ : array of shape (n_samples,) or (n_samples, n_targets)
         Training targets, normalised if `normalize_y`.
     kernel_ : kernel, or list of kernel
@@ -299,6 +299,20 @@ class TorchGPRegressor(
     starts at what the targets correlate by in the training rows. A `kernel` that has a
     `Coregion` in it is taken for all of this, noise included: sums of such products, or
     a B that is given. Memory and time are those of as many rows as y has values.
+
+    `fit` takes Dask arrays, of chunks along the rows, with method="inducing" and
+    "vecchia" (X, y, weights and noise, each in chunks of its own). With a
+    ``distributed.Client`` in place the rows stay with the workers under "inducing".
+    Those that hyperparameters and points are learned on are drawn (twice
+    `optimizer_rows`; with None, 8000 for the choice of the points, and the units of
+    kernel="auto"), and are `X_train_` after the fit; where that is all of them the fit
+    goes on here. Of the others the workers say what they amount to in m^2 + m numbers a
+    pass. `predict`, `sample_y` and `partial_fit` need no more; `loo_predict` is of the
+    rows in `X_train_`; `sample_paths`, and the evidence at another theta, are errors.
+    Under "vecchia" each worker gets all rows, as this process does, and a share of the
+    terms, of which a gradient comes back. Without a Client the arrays are computed, by
+    Dask's threads. Fitted estimators are plain: ``X.map_blocks(model.predict)``. Starts
+    then run one after the other, whatever `n_jobs`.
 
     Examples
     --------
@@ -408,7 +422,7 @@ class TorchGPRegressor(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or list of object
-            Training rows.
+            Training rows. Dask arrays: see Notes of the class.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets; NaN where there is none, with ``missing="mask"``.
         sample_weight : array-like of shape (n_samples,), default=None
