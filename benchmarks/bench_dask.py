@@ -99,7 +99,7 @@ def main():
     rows, rounds = [], 1 if args.quick else 2
     warm = 3 * FEW  # loads every library
     cluster = LocalCluster(
-        n_workers=THREADS, threads_per_worker=1, dashboard_address=None
+        n_workers=THREADS, threads_per_worker=1, dashboard_address=":0"
     )
     with cluster, Client(cluster) as client:
         for n, facts, model in models():
