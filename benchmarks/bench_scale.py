@@ -322,12 +322,14 @@ def inducing(args):
 
 
 def classes(args):
-    """Labels: kin40k above its median, and digits."""
-    data = read(args.data, "kin40k", 2000 if args.quick else 10_000)
-    if data is not None:
+    """Labels: kin40k and protein above their medians, and digits."""
+    for name in args.sets or ("kin40k", "protein"):
+        data = read(args.data, name, 2000 if args.quick else 10_000)
+        if data is None:
+            continue
         X, y, Z, z = data
-        middle = np.median(y)
-        kernel, case = 1.0 * RBF(np.ones(8)), {"part": "classes", "data": "kin40k"}
+        middle, case = np.median(y), {"part": "classes", "data": name}
+        kernel = 1.0 * RBF(np.ones(X.shape[1]))
         points = TorchGPClassifier(
             kernel, inference="vi", method="inducing", inducing_points=256,
             random_state=0,
@@ -341,6 +343,8 @@ def classes(args):
             quality = {"error": np.mean((p > 0.5) != (z > middle)), "fit": seconds}
             quality["log loss"] = log_loss(z > middle, p)
             yield row(case, name, quality)
+    if args.sets:
+        return
     X, y = load_digits(return_X_y=True)
     X, Z, y, z = train_test_split(X / 16, y, test_size=0.3, random_state=0, stratify=y)
     model = TorchGPClassifier(

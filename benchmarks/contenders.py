@@ -38,47 +38,56 @@ def objective(estimator, X, y):
     return caught[0]
 
 
-def gpytorch_objective(X, y, theta, device="cpu"):
-    """() -> (-LML, -gradient in theta) by GPyTorch's exact GP with Cholesky."""
+def gpytorch_objective(X, y, theta, device="cpu", points=None):
+    """() -> (-LML, -gradient in theta) by GPyTorch's exact GP with Cholesky.
+
+    With inducing `points`, which stay where they are, by its SGPR: minus the bound.
+    """
     import gpytorch
 
     X = torch.as_tensor(X, device=device)
     y = torch.as_tensor(y, device=device)
+    likelihood = gpytorch.likelihoods.GaussianLikelihood()
+    scaled = gpytorch.kernels.ScaleKernel(
+        gpytorch.kernels.RBFKernel(ard_num_dims=X.shape[1])
+    )
+    covariance = scaled
+    if points is not None:
+        points = torch.as_tensor(points, device=device)
+        covariance = gpytorch.kernels.InducingPointKernel(scaled, points, likelihood)
+        covariance.inducing_points.requires_grad_(False)
 
     class Model(gpytorch.models.ExactGP):
         def __init__(self, likelihood):
             super().__init__(X, y, likelihood)
             self.mean_module = gpytorch.means.ZeroMean()
-            self.covar_module = gpytorch.kernels.ScaleKernel(
-                gpytorch.kernels.RBFKernel(ard_num_dims=X.shape[1])
-            )
+            self.covar_module = covariance
 
         def forward(self, rows):
             return gpytorch.distributions.MultivariateNormal(
                 self.mean_module(rows), self.covar_module(rows)
             )
 
-    likelihood = gpytorch.likelihoods.GaussianLikelihood()
     model = Model(likelihood).to(X)
-    values = np.exp(theta)
-    model.covar_module.outputscale = values[0]
-    model.covar_module.base_kernel.lengthscale = torch.as_tensor(values[1:-1])
+    values, base = np.exp(theta), scaled.base_kernel
+    scaled.outputscale = values[0]
+    base.lengthscale = torch.as_tensor(values[1:-1])
     likelihood.noise = values[-1]
     model.train()
     likelihood.train()
     mll = gpytorch.mlls.ExactMarginalLogLikelihood(likelihood, model)
-    base = model.covar_module.base_kernel
     raw = (
-        (model.covar_module.raw_outputscale, model.covar_module, "outputscale"),
+        (scaled.raw_outputscale, scaled, "outputscale"),
         (base.raw_lengthscale, base, "lengthscale"),
         (likelihood.noise_covar.raw_noise, likelihood.noise_covar, "noise"),
     )
 
     def evaluate():
         model.zero_grad()
+        exactly = points is None  # of points it would make an n x n matrix
         with (
             gpytorch.settings.max_cholesky_size(10**6),
-            gpytorch.settings.fast_computations(False, False, False),
+            gpytorch.settings.fast_computations(*[not exactly] * 3),
         ):
             loss = -mll(model(X), y) * len(y)
             loss.backward()

@@ -18,10 +18,10 @@ from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows
 from ._data.shards import GONE, is_dask
 from ._linalg.memory import memory_for
-from ._model.base import GPEstimator
+from ._model.base import GPEstimator, checked_theta
 from ._model.default import AUTO, is_auto
 from ._model.elsewhere import brought, check_options, copies
-from ._model.initial import starting_kernel
+from ._model.initial import given_kernel, starting_kernel
 from ._model.methods import check_regression, choose_method
 from ._model.model import Model
 from ._model.objective import Objective
@@ -31,11 +31,13 @@ from ._model.plans.plan import counts_copies
 from ._model.state import FittedArrays, Kept, store
 from ._regression.attributes import (
     learn_targets,
+    likelihood_of,
     rows_of,
     set_rows,
     set_trend,
     targets_of,
 )
+from ._regression.conditioning import condition, extend, set_values
 from ._regression.elsewhere import Bind, targets_of_table
 from ._regression.leave_one_out import LeaveOneOut
 from ._regression.multioutput import check_multi_output, extend_outputs, fit_outputs
@@ -44,14 +46,11 @@ from ._regression.observations import (
     check_copies,
     check_n_targets,
     merged,
-    observations,
-    training_noise,
 )
 from ._regression.outputs import Outputs
 from ._regression.predictions import Predictions
 from ._regression.record import FitRecord
 from ._regression.trend import check_mean
-from .exceptions import NotPositiveDefiniteError, warn_of_jitter
 
 # What a regressor asks of y.
 _NUMBERS = {"multi_output": True, "y_numeric": True}
@@ -494,8 +493,7 @@ class TorchGPRegressor(
                     default=default,
                 )
                 plan.settle(self)
-                evidence = self._condition(kind)
-                self._set_values(reached, evidence)
+                set_values(self, reached, condition(self, kind))
             if spread:
                 left = GONE if table is not None else None
                 self._fit_record = replace(self._fit_record, shards=left)
@@ -547,13 +545,9 @@ class TorchGPRegressor(
             if self._outputs is not None:
                 return extend_outputs(self, X, y, sample_weight, noise_variance)
             new = self._new_rows(X, y, sample_weight, noise_variance)
-            kind = ArrayKind(self.X_train_)
             rows = new.after(rows_of(self))
             self._device_for(len(rows.y))
-            before = self._posterior()
-            self._fit_record = replace(self._fit_record, **rows.merging)
-            set_rows(self, rows, kind)
-            self._extend(before, kind)
+            extend(self, rows, ArrayKind(self.X_train_))
         return self
 
     def score(self, X, y, sample_weight=None):
@@ -603,7 +597,8 @@ class TorchGPRegressor(
                 "loo_log_predictive_density", theta, eval_gradient
             )
         theta = self.kernel_.theta if theta is None else theta
-        theta, model = self._checked_theta(theta), self._model(self._method("loo"))
+        model = self._model(self._method("loo"))
+        theta = checked_theta(theta, model.covariance.n_dims)
         return Objective(model, self._start_of(model))(theta, eval_gradient)
 
     # --- which model this is ---------------------------------------------------------
@@ -624,20 +619,8 @@ class TorchGPRegressor(
 
     def _bind(self, device):
         """Covariance and likelihood of the training rows."""
-        X, record = as_numpy(self.X_train_), self._fit_record
-        known = self.noise_variance_train_
-        scale = 1.0 if known is None else self._y_train_std
-        likelihood = observations(
-            FittedArrays(self, device)["y_train_"],
-            training_noise(self.alpha, record.kept, known, scale),
-            weight=self.sample_weight_train_,
-            columns=record.columns,
-            X=X,
-            given=record.given,
-            scatter=record.scatter,
-            y_given=record.y_given,
-        )
-        return self._covariance(self.kernel_, X, device), likelihood
+        likelihood = likelihood_of(self, FittedArrays(self, device)["y_train_"])
+        return self._covariance(self.kernel_, self.X_train_, device), likelihood
 
     @property
     def _plan(self):
@@ -688,12 +671,15 @@ class TorchGPRegressor(
         if table is not None:
             options = self.mean, self._normalizes_y, self.dtype == "float32"
             targets = targets_of_table(table, *options)
-        rows = learn_targets(self, rows, kernel, kind, targets)
+        rows = learn_targets(self, rows, kind, targets)
         self._acquaint(kernel, rows.X, rows.y)
         rows = self._plan.process_rows(self, rows, kernel)
-        seed = self._plan.seed(self._rng)
         self._fit_record = replace(
-            self._fit_record, kept=rows.kept, seed=seed, **rows.merging
+            self._fit_record,
+            kernel_given=given_kernel(self),
+            kept=rows.kept,
+            seed=self._plan.seed(self._rng),
+            **rows.merging,
         )
         if table is not None:
             self._fit_record = self._with_shards(table, targets, kernel, rows.X)
@@ -713,48 +699,6 @@ class TorchGPRegressor(
         model = self._model(self._method(self.objective))
         # Leaving out a row with its copies is not leaving out one of equal rows.
         return merged(model) if self.objective == "lml" else model
-
-    def _set_values(self, reached, evidence):
-        """objective_value_ and the evidence, from what optimisation reached, if any."""
-        is_lml = self.objective == "lml"
-        if reached is None:
-            reached = evidence
-            if not is_lml:
-                objective = self._plan.stages(self)[-1].objective
-                reached = objective(self._vector(), False)
-        elif is_lml:
-            reached = self._plan.final_value(reached, evidence)
-        self.objective_value_ = np.float64(reached)
-        # Where it was maximised the value is the optimiser's, as in scikit-learn.
-        self.log_marginal_likelihood_value_ = np.float64(
-            reached if is_lml else evidence
-        )
-
-    def _condition(self, kind):
-        """L_, alpha_ and jitter_ at the final hyperparameters; returns the evidence."""
-        try:
-            found = self._model().infer()
-        except NotPositiveDefiniteError as error:
-            raise NotPositiveDefiniteError(
-                f"The kernel, {self.kernel_}, is not returning a positive definite "
-                "matrix. Try gradually increasing the 'alpha' parameter of your "
-                "GaussianProcessRegressor estimator. Duplicated rows without noise, "
-                "length scales far above the spread of X, and dtype='float32' are the "
-                "usual causes."
-            ) from error
-        self.jitter_ = found.jitter
-        if found.needed_help:
-            warn_of_jitter(self.jitter_, self.alpha)
-        # A factor with jitter is not one to extend.
-        key = None if found.needed_help else self._factor_key()
-        self._fit_record = replace(self._fit_record, factor_key=key)
-        self._keep(found.posterior(), kind)
-        return found.value
-
-    def _factor_key(self):
-        """What L_ depends on beyond the rows: equal keys, the same factor."""
-        alpha = tuple(np.ravel(as_numpy(self.alpha)))
-        return self._key_of_kernel(), alpha, self.dtype
 
     def _keep(self, posterior, kind):
         """The posterior as fitted attributes."""
@@ -777,14 +721,13 @@ class TorchGPRegressor(
         other.kernel_ = self._kernel_at(vector)
         with catch_warnings():
             simplefilter("ignore")
-            evidence = other._condition(ArrayKind(self.X_train_))
-        other._set_values(None, evidence)
+            evidence = condition(other, ArrayKind(self.X_train_))
+        set_values(other, None, evidence)
         after = vars(other).items()
         return {name: v for name, v in after if vars(self).get(name) is not v}
 
-    # --- partial_fit, step by step ---------------------------------------------------
-
     def _new_rows(self, X, y, sample_weight, noise_variance):
+        """Rows for `partial_fit`, checked, with y of the process."""
         check_same_kind(X, self.X_train_, f"{type(self).__name__}.partial_fit()")
         X, y, _ = self._validate_training_data(X, y, reset=False, **_NUMBERS)
         if y.shape[1:] != self.y_train_.shape[1:]:
@@ -795,15 +738,3 @@ class TorchGPRegressor(
             )
         rows = Rows.checked(X, y, sample_weight, noise_variance)
         return self._targets().of(rows)
-
-    def _extend(self, before, kind):
-        """The posterior of all rows, from that of all but the new ones."""
-        try:
-            if self._fit_record.factor_key != self._factor_key():
-                raise NotPositiveDefiniteError("the old factor does not serve")
-            found = self._model().extend(before)
-            self._keep(found.posterior(), kind)
-            value = found.value
-        except NotPositiveDefiniteError:
-            value = self._condition(kind)
-        self.log_marginal_likelihood_value_ = np.float64(value)

@@ -230,24 +230,24 @@ MODELS = {
         Vecchia(3, 5, leaving_out=True), KERNEL,
         observed(2, weight=tensor(WEIGHT), scatter=SCATTER2), None, None,
     ),
-    "inducing": (AT_ROWS, KERNEL, observed(), dense, 1e-6),
+    "inducing": (AT_ROWS, KERNEL, observed(), dense, 1e-10),
     "inducing-targets": (
-        AT_ROWS, KERNEL, observed(2), lambda K: dense(K, 2), 1e-6
+        AT_ROWS, KERNEL, observed(2), lambda K: dense(K, 2), 1e-10
     ),
     "inducing-number": (
-        AT_ROWS, KERNEL, observed(noise=0.1), lambda K: dense(K, noise=0.1), 1e-6
+        AT_ROWS, KERNEL, observed(noise=0.1), lambda K: dense(K, noise=0.1), 1e-10
     ),
     "inducing-by-target": (
         AT_ROWS, KERNEL, observed(2, NOISE_BY_TARGET),
-        lambda K: dense_by_target(K, NOISE_BY_TARGET), 1e-6,
+        lambda K: dense_by_target(K, NOISE_BY_TARGET), 1e-10,
     ),
     "inducing-constant": (
         AT_ROWS, KERNEL, observed(basis=trend("constant")),
-        lambda K: dense_with_trend(K, np.ones((N, 1))), 1e-6,
+        lambda K: dense_with_trend(K, np.ones((N, 1))), 1e-10,
     ),
     "inducing-linear": (
         AT_ROWS, KERNEL, observed(basis=trend("linear")),
-        lambda K: dense_with_trend(K, with_ones(X)), 1e-6,
+        lambda K: dense_with_trend(K, with_ones(X)), 1e-10,
     ),
     "inducing-by-target-linear": (
         AT_ROWS, KERNEL, observed(2, NOISE_BY_TARGET, basis=trend("linear")),
@@ -263,7 +263,7 @@ MODELS = {
     "inducing-few-linear": (
         AT_FEW, KERNEL, observed(2, basis=trend("linear")), None, None
     ),
-    "sites": (InducingSites(X), QUIET, TERMS, dense, 1e-6),
+    "sites": (InducingSites(X), QUIET, TERMS, dense, 1e-10),
     "sites-white": (
         InducingSites(X[:5] + 0.1), KERNEL, LIKELIHOODS["logit"], None, None
     ),

@@ -2,13 +2,15 @@
 
     python tests/mutants.py                  # 80 random mutants, two at a time
     python tests/mutants.py --list           # which ones, without running a test
-    python tests/mutants.py --only sklearn_torchgp/_linalg --number 10 --near
+    python tests/mutants.py --only sklearn_torchgp/_linalg --number 10
 
 Each mutant is one small change of the syntax tree (a comparison, an operator, a number,
-a condition, an argument or a statement) in a copy of the repository. First the tests
-that `TESTS` names for its file run, then all others; it is killed by the first that
-fails, or by taking far too long. Docstrings, messages of errors and warnings, and
-declarations are left alone. Not part of the suite.
+a condition, an argument or a statement) in a copy of the repository. First the whole
+suite runs once, unchanged, and says which tests execute which lines; then each mutant
+meets the tests that execute its statement, the most particular ones first: no other
+test could tell. It is killed by the first that fails, or by taking far too long.
+Docstrings, messages of errors and warnings, and declarations are left alone. Not part
+of the suite.
 """
 
 import argparse
@@ -22,82 +24,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from coverage import CoverageData
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "sklearn_torchgp"
 NOT_COPIED = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", ".hypothesis")
 
-# The first part of a path that fits names the tests that run first; "*" may stand for
-# any letters, and a file that is not there is left out.
-TESTS = {
-    "_classifier.py": "test_classifier*",
-    "_classification/": "test_classifier*",
-    "_regressor.py": "test_regressor_[bps]* test_partial* test_weights* test_noise*",
-    "_regression/leave": "test_loo* test_trend* test_target*",
-    "_regression/out": "test_outputs* test_gradient* test_target*",
-    "_regression/paths": "test_paths* test_target*",
-    "_regression/target": "test_target* test_trend* test_regressor_state* test_noise*",
-    "_regression/trend": "test_trend* test_gradient*",
-    "_regression/up": "test_partial*",
-    "_regression/attributes": "test_trend* test_target* test_regressor_s*"
-    " test_partial*",
-    "_regression/each": "test_multi*",
-    "_regression/multi": "test_multi*",
-    "_regression/several": "test_multi*",
-    "_regression/independent": "test_multi*",
-    "_regression/coregional": "test_multi*",
-    "_regression/long": "test_multi*",
-    "_regression/predict": "test_noise* test_outputs* test_regressor_[ps]*",
-    "_regression/": "test_loo* test_noise* test_weights* test_trend* test_regressor_s*"
-    " test_coarse* test_together* test_partial* test_target* test_outputs*",
-    "metrics.py": "test_metrics*",
-    "inspection/": "inspection",
-    "_model/plans/vecchia": "test_vecchia*",
-    "_model/plans/inducing": "test_inducing*",
-    "_inference/inducing/": "test_inducing* test_contracts* inference/test_inducing*",
-    "_model/lbfgsb": "test_optimize* test_float32*",
-    "_model/methods": "test_regressor_b* test_classifier* test_vecchia_[ef]*",
-    "_model/initial": "test_regressor_[bps]* test_classifier*",
-    "_model/validation": "test_regressor_[bes]* test_tensors* test_small_calls*",
-    "_model/progress": "test_progress*",
-    "_model/summary": "test_summary*",
-    "_model/state": "test_small_calls* test_regressor_s* test_devices*",
-    "priors.py": "test_priors*",
-    "_model/log_prior": "test_priors*",
-    "_model/default": "test_default*",
-    "_model/together": "test_together* test_coarse*",
-    "_model/": "test_regressor_[bs]* test_optimize* test_coarse* test_together*"
-    " test_partial* test_loo* test_classifier* test_devices*",
-    "_data/rows": "test_weights* test_noise* test_regressor_b* test_loo*"
-    " test_classifier*",
-    "_data/": "test_tensors* test_regressor_[bes]* test_devices* test_classifier*",
-    "_covariance/hyper": "test_small_calls* covariance/test_fa* test_regressor_bad*",
-    "_inference/few": "test_speed* test_small_calls* test_regressor_p*",
-    "_covariance/few": "test_speed* covariance test_regressor_p*",
-    "_covariance/features": "test_paths*",
-    "_covariance/slopes": "test_gradient* covariance",
-    "_covariance/": "covariance test_regressor_p* test_gradient* test_paths*",
-    "_likelihoods/gaussian": "test_contracts* test_weights* test_noise* test_loo*"
-    " test_trend*",
-    "_likelihoods/": "likelihoods inference test_classifier*",
-    "_inference/exact/leave": "test_loo* test_trend*",
-    "_inference/exact/mixed": "inference/test_exact* test_speed* test_regressor_b*",
-    "_inference/exact/trend": "test_trend*",
-    "_inference/exact/batch": "test_together*",
-    "_inference/exact": "inference test_contracts* test_regressor_p* test_weights*"
-    " test_noise* test_trend* test_partial* test_loo*",
-    "_inference/sites": "inference test_classifier*",
-    "_inference/vecchia": "test_contracts* test_vecchia*",
-    "_inference/": "inference test_contracts* test_noise* test_outputs* test_gradient*"
-    " test_regressor_[ps]* test_classifier*",
-    "_linalg/threads": "test_threads*",
-    "_linalg/memory": "test_tensors* test_regressor_s* test_classifier*",
-    "_linalg/": "linalg inference test_regressor_p* test_partial* test_outputs*",
-    "kernels/": "kernels covariance",
-}
+# Tests that run before all others of a mutant: a short run, which kills most.
+FIRST = 40
 
 COMPARE = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
@@ -126,15 +66,15 @@ DROPPED = {"clamp", "clamp_", "clip", "abs", "sqrt", "square", "log", "tril_", "
 
 @dataclass
 class Mutant:
-    """One changed file: the mutated source, and what changed."""
+    """One changed file: the lines of a statement, the mutated source, what changed."""
 
     path: str
-    line: int
+    lines: range
     source: str
     diff: str
 
     def __str__(self):
-        return f"{self.path}:{self.line}"
+        return f"{self.path}:{self.lines.start}"
 
 
 def changes(node):
@@ -231,7 +171,7 @@ def mutant_of(path, site):
     place, number = site
     (old,) = (node for i, node in enumerate(ast.walk(tree)) if i == place)
     change = list(changes(old))[number]
-    line = getattr(old, "lineno", 0)
+    lines = _lines_of_statement(tree, old)
     new = change(old)
     if isinstance(new, ast.AST) and not isinstance(new, ast.keyword):
         tree = _Replace(old, new).visit(tree)
@@ -240,11 +180,24 @@ def mutant_of(path, site):
         compile(source, name, "exec")
     except (SyntaxError, ValueError, AttributeError):
         return None
-    lines = difflib.unified_diff(
+    changed = difflib.unified_diff(
         before.splitlines(), source.splitlines(), lineterm="", n=0
     )
-    diff = "\n".join(line for line in lines if line[:3] not in ("---", "+++"))
-    return Mutant(name, line, source, diff) if diff else None
+    diff = "\n".join(line for line in changed if line[:3] not in ("---", "+++"))
+    return Mutant(name, lines, source, diff) if diff else None
+
+
+def _lines_of_statement(tree, node):
+    """Lines of the smallest statement around a node; of a compound one, its head."""
+    around = [
+        one
+        for one in ast.walk(tree)
+        if isinstance(one, ast.stmt) and any(sub is node for sub in ast.walk(one))
+    ]
+    own = min(around, key=lambda one: one.end_lineno - one.lineno)
+    body = getattr(own, "body", None)
+    last = body[0].lineno - 1 if body else own.end_lineno
+    return range(own.lineno, max(own.lineno, last) + 1)
 
 
 def choose(only, number, seed):
@@ -255,52 +208,85 @@ def choose(only, number, seed):
     random.Random(seed).shuffle(every)
     made = (mutant_of(*one) for one in every)
     found = list(itertools.islice(filter(None, made), number))
-    return sorted(found, key=lambda m: (m.path, m.line, m.diff))
+    return sorted(found, key=lambda m: (m.path, m.lines.start, m.diff))
 
 
-def nearest_tests(path):
-    """The tests that stand nearest to a file of the package: names under tests/."""
-    inside = path.removeprefix(f"{PACKAGE}/")
-    for start, names in TESTS.items():
-        if inside.startswith(start):
-            found = [
-                path.relative_to(ROOT).as_posix()
-                for name in names.split()
-                for path in sorted(ROOT.glob(f"tests/{name}"))
-                if path.is_dir() or path.suffix == ".py"
-            ]
-            return list(dict.fromkeys(found))
-    return []
+class Executed:
+    """Which tests execute which lines, by a run of the suite under coverage.
+
+    Parameters
+    ----------
+    data : coverage.CoverageData
+        With the test as context of each line.
+    """
+
+    def __init__(self, data):
+        self.lines = {}  # path -> {line: names of tests}
+        self.reach = Counter()  # lines that a test executes
+        for file in data.measured_files():
+            path = f"{PACKAGE}/{file.split(f'/{PACKAGE}/')[-1]}"
+            found = data.contexts_by_lineno(file)
+            self.lines[path] = {
+                line: {name.split("|")[0] for name in names if name}
+                for line, names in found.items()
+            }
+            for names in self.lines[path].values():
+                self.reach.update(names)
+
+    def tests(self, mutant):
+        """Those of a mutant; of a line that importing executes, all of its file."""
+        lines = self.lines.get(mutant.path, {})
+        own = [lines[line] for line in mutant.lines if lines.get(line)]
+        found = set().union(*(own or lines.values()))
+        return sorted(found, key=lambda name: (self.reach[name], name))
 
 
-def fate(mutant, timeout, near_only=False):
-    """What killed the mutant, by the nearest tests and then by all; or SURVIVED."""
-    near = nearest_tests(mutant.path)
-    rest = ["tests", *(f"--ignore={name}" for name in near)]
+@contextmanager
+def copied():
+    """A copy of the repository."""
     with tempfile.TemporaryDirectory() as folder:
-        there = shutil.copytree(ROOT, Path(folder) / "copy", ignore=NOT_COPIED)
+        yield shutil.copytree(ROOT, Path(folder) / "copy", ignore=NOT_COPIED)
+
+
+def executed(kept, timeout):
+    """The suite without any mutant: it must pass. The data go to the file `kept`."""
+    if not kept.exists():
+        settings = "[run]\nsource_pkgs = sklearn_torchgp\n"
+        with copied() as there:
+            (there / "contexts.cfg").write_text(settings)
+            arguments = ["-n", "2", "-m", "not clients", "--cov", "--cov-context=test"]
+            arguments += ["--cov-config=contexts.cfg", "--cov-report="]
+            failing = _pytest(there, arguments, timeout)
+            if failing:
+                sys.exit(f"Without any mutant there fails {failing}: it comes first.")
+            shutil.copy(there / ".coverage", kept)
+    data = CoverageData(str(kept))
+    data.read()
+    return Executed(data)
+
+
+def fate(mutant, tests, timeout):
+    """What killed the mutant, or SURVIVED."""
+    if not tests:
+        return "SURVIVED: no test executes it"
+    with copied() as there:
         (there / mutant.path).write_text(mutant.source)
-        for selected in (near, [] if near_only else rest):
-            found = _pytest(there, selected, timeout) if selected else ""
+        for selected in (tests[:FIRST], tests[FIRST:]):
+            names = there / "selected.txt"
+            names.write_text("\n".join(selected))
+            found = _pytest(there, [f"@{names}"], timeout) if selected else ""
             if found:
                 return f"killed by {found}"
-    return "SURVIVED"
+    return f"SURVIVED {len(tests)} tests"
 
 
-def unchanged(timeout):
-    """What fails in a copy without any change, '' if all is well."""
-    with tempfile.TemporaryDirectory() as folder:
-        there = shutil.copytree(ROOT, Path(folder) / "copy", ignore=NOT_COPIED)
-        return _pytest(there, ["tests"], timeout)
-
-
-def _pytest(there, selected, timeout):
+def _pytest(there, arguments, timeout):
     """The first test that fails, '' if all selected tests pass."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     settings = {"PYTHONPATH": str(there), "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
-            [*command, "-m", "not clients", *selected],
+            [*command, *arguments],
             cwd=there,
             env={**os.environ, **settings},
             capture_output=True,
@@ -324,26 +310,27 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default=PACKAGE, help="files that begin so")
     parser.add_argument("--jobs", type=int, default=2, help="mutants side by side")
-    parser.add_argument("--timeout", type=int, default=600, help="seconds of a run")
+    parser.add_argument("--timeout", type=int, default=1200, help="seconds of a run")
     parser.add_argument("--list", action="store_true", help="run no tests")
     parser.add_argument(
-        "--near", action="store_true", help="the nearest tests only: a first look"
+        "--executed",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / f"executed-{os.getpid()}",
+        help="a file that keeps which tests execute which lines",
     )
     args = parser.parse_args()
     mutants = choose(args.only, args.number, args.seed)
     if args.list:
         for mutant in mutants:
-            print(mutant, *nearest_tests(mutant.path), f"\n{mutant.diff}\n")
+            print(f"{mutant}\n{mutant.diff}\n")
         return
-    failing = "" if args.near else unchanged(3 * args.timeout)
-    if failing:
-        sys.exit(f"Without any mutant there fails {failing}: that comes first.")
+    by = executed(args.executed, 3 * args.timeout)
     began, survived = time.monotonic(), []
     with ThreadPoolExecutor(args.jobs) as pool:
-        outcomes = pool.map(lambda m: fate(m, args.timeout, args.near), mutants)
+        outcomes = pool.map(lambda m: fate(m, by.tests(m), args.timeout), mutants)
         for mutant, outcome in zip(mutants, outcomes, strict=True):
             print(f"{mutant}: {outcome}\n{mutant.diff}\n", flush=True)
-            survived += [mutant] if outcome == "SURVIVED" else []
+            survived += [mutant] if outcome.startswith("SURVIVED") else []
     killed = len(mutants) - len(survived)
     minutes = (time.monotonic() - began) / 60
     rate = 100 * killed / max(1, len(mutants))

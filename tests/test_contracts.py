@@ -134,6 +134,25 @@ def test_spreads_of_one_posterior_agree(name, noise):
 
 
 @every_model
+@pytest.mark.parametrize("noise", [True, False])
+def test_few_rows_in_numpy_say_the_same(name, noise, monkeypatch):
+    """Where there is such a path, which all but Vecchia's and trends have."""
+    posterior = model_of(name).infer().posterior()
+    found = [posterior.few_moments(Z, one, noise=noise) for one in (None, "var", "cov")]
+    slow = name.startswith(("vecchia", "softmax", "multiclass"))
+    if slow or name.endswith(("constant", "linear")):
+        assert found == [None] * 3
+        return
+    (mean, nothing), (same, variance), joint = found
+    assert nothing is joint is None
+    monkeypatch.setattr(type(posterior), "few_moments", lambda *_, **__: None)
+    wanted, spread = posterior.moments(Z, "var", noise=noise)
+    assert_allclose(mean, wanted, rtol=1e-9, atol=1e-12)
+    assert_allclose(same, mean, rtol=1e-12)
+    assert_allclose(variance, spread, rtol=1e-9, atol=1e-12)
+
+
+@every_model
 def test_answers_do_not_depend_on_the_blocks(name, monkeypatch):
     posterior = model_of(name).infer().posterior()
     many = np.random.RandomState(2).uniform(-2, 2, (600, 2))

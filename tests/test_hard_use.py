@@ -176,8 +176,9 @@ def test_warm_start_begins_anew_for_another_kernel(changed):
     model = TorchGPRegressor(1.0 * Matern(0.7, nu=1.5), alpha=0.01, warm_start=True)
     model.fit(X, Y)
     learnt = model.kernel_.theta
-    model.fit(X, Y)
-    assert_allclose(model.optimizer_results_[0].theta_start, learnt)
+    for _ in range(3):  # the second to go on is where it once began anew
+        model.fit(X, Y)
+        assert_allclose(model.optimizer_results_[0].theta_start, learnt, atol=1e-3)
     model.set_params(kernel=changed).fit(X, Y)
     assert_allclose(model.optimizer_results_[0].theta_start, changed.theta)
 

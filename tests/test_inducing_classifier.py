@@ -30,7 +30,7 @@ def through(points=X, kernel=KERNEL, **params):
     )
 
 
-def same(one, other, tol=1e-5):
+def same(one, other, tol=1e-6):
     """What both say of everything."""
     for method in ("predict_proba", "decision_function"):
         found, wanted = (getattr(model, method)(Z) for model in (one, other))
@@ -155,6 +155,18 @@ def test_bad_points(points, message):
     before = dict(vars(model))
     with pytest.raises(ValueError, match=message):
         model.fit(X, Y)
+    assert vars(model) == before
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_too_many_points_for_memory_name_the_cure(link):
+    """Terabytes, and torch would say so in words of its own."""
+    rows = np.arange(400_000.0)[:, None]
+    model = through(rows, RBF(1.0), link=link, device="cpu")
+    before = dict(vars(model))
+    words = r"400000 rows needs at least .* GiB.*inducing_points"
+    with pytest.raises(MemoryError, match=words):
+        model.fit(rows, rows[:, 0] > 1e5)
     assert vars(model) == before
 
 

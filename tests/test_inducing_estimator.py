@@ -83,6 +83,13 @@ def test_little_noise_is_told():
         model.fit(X, Y)
 
 
+def test_too_many_points_for_memory_name_the_cure():
+    rows = np.arange(400_000.0)[:, None]
+    model = inducing(RBF(1.0), inducing_points=rows, device="cpu", copy_X_train=False)
+    with pytest.raises(MemoryError, match=r"400000 rows.*GiB.*fewer inducing_points"):
+        model.fit(rows, rows[:, 0])
+
+
 def test_rows_that_are_no_table():
     from sklearn.gaussian_process.tests._mini_sequence_kernel import MiniSeqKernel
 
@@ -102,7 +109,7 @@ def test_points_at_the_rows_are_exact(case):
     params, y, fit = case
     exact, through = pair(**params)
     one, other = (said(model, X, y, **fit) for model in (through, exact))
-    same(one, other, tol=3e-5)
+    same(one, other, tol=1e-6)
 
 
 @pytest.mark.parametrize("case", OPTIONS.values(), ids=OPTIONS)
@@ -116,7 +123,7 @@ def test_rows_that_repeat_are_averaged_exactly(case):
     y = y[again] + shift.reshape(-1, *[1] * (y.ndim - 1))
     exact, through = pair(**params)
     one, other = (said(model, X[again], y, **more) for model in (through, exact))
-    same(one, other, tol=3e-5)
+    same(one, other, tol=1e-6)
     assert len(through.X_train_) <= N
 
 
@@ -129,7 +136,18 @@ def test_rows_that_repeat_are_averaged_exactly(case):
 )
 def test_kernels_at_the_rows(kernel):
     exact, through = pair(kernel)
-    same(said(through, X, Y), said(exact, X, Y), tol=1e-5)
+    same(said(through, X, Y), said(exact, X, Y), tol=1e-6)
+
+
+@pytest.mark.parametrize("noise", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("kernel", [RBF(2.0), RBF(0.5), Matern(2.0, nu=2.5)])
+def test_little_noise_at_the_rows(kernel, noise):
+    """At 1e-8 the gradient of the smoothest is 4e-6 off, at 1e-10 2e-3.
+
+    Round-off moves eigenvalues by eps n k_ii: so much noise is none to exact inference.
+    """
+    exact, through = pair(kernel, alpha=noise)
+    same(said(through, X, Y), said(exact, X, Y), tol=1e-6)
 
 
 # What a second fit would scale, map or fit anew is that of the first in partial_fit.

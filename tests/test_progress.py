@@ -253,11 +253,11 @@ class Counting(Recorder):
 @pytest.mark.parametrize("name", ["regressor", "binary", "softmax"])
 def test_what_nobody_asks_for_is_not_computed(name, monkeypatch):
     conditioned = []
-    for kind in (TorchGPRegressor, LatentGP):
-        plain = kind._condition
+    for kind, step in ((TorchGPRegressor, "_keep"), (LatentGP, "_condition")):
+        plain = getattr(kind, step)
         monkeypatch.setattr(
-            kind, "_condition",
-            lambda self, of, plain=plain: conditioned.append(1) or plain(self, of),
+            kind, step,
+            lambda self, *of, plain=plain: conditioned.append(1) or plain(self, *of),
         )  # fmt: skip
     model, y, _ = FITS[name]
     for recorder, expected in ((None, 1), (Counting(), 1), (Recorder(), None)):

@@ -29,7 +29,13 @@ from .._model.methods import METHODS_OF_CLASSIFIERS, classification_method
 from .._model.model import Model
 from .._model.objective import Objective
 from .._model.optimize import optimise
-from .._model.plans.inducing import coarse, courses, keep_points, sites_method
+from .._model.plans.inducing import (
+    coarse,
+    courses,
+    keep_points,
+    memory_with_sites,
+    sites_method,
+)
 from .._model.progress import cure
 from .._model.stages import Stage
 from .._model.state import FittedArrays, Kept, kept_by, store
@@ -144,11 +150,13 @@ class LatentGP(GPEstimator, BaseEstimator):
         if before is not None:
             self._start = before._start
         n, device = len(y), self._device_for(len(y))
-        if self.method_ == "inducing":
-            return self._fit_through_points(points, watch, default)
-        n_bytes = n * n * resolve_dtype(self.dtype).itemsize
-        ways = partial(cure, self, n)
-        with memory_for(f"Fitting {n} rows", n_bytes, device, ways):
+        through = self.method_ == "inducing"
+        need = n * n * resolve_dtype(self.dtype).itemsize, partial(cure, self, n)
+        if through:
+            need = memory_with_sites(self, n)
+        with memory_for(f"Fitting {n} rows", need[0], device, need[1]):
+            if through:
+                return self._fit_through_points(points, watch, default)
             model = self._model(points)
             objective = self._objective(model, self._first_start(model))
             reached = optimise(
@@ -291,8 +299,7 @@ class LatentGP(GPEstimator, BaseEstimator):
             f"(StandardScaler), or bound the variance of the kernel, {self.kernel_}."
         )
 
-    def _log_evidence(self, theta, eval_gradient):
-        model = self._model()
+    def _log_evidence(self, model, theta, eval_gradient):
         start = self._first_start(model)
         with kept_by(self).workspace(model.covariance.points) as work:
             objective = Objective(model, start, strict=False, work=work)

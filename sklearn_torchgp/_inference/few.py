@@ -17,11 +17,11 @@ def moments(posterior, X, spread, noise):
     k = covariance.few_cross(X)
     if k is None:
         return None
-    mean = k @ _ndarray(posterior.arrays, "alpha_").reshape(k.shape[1], -1)
+    mean = k @ array_of(posterior.arrays, "alpha_").reshape(k.shape[1], -1)
     if spread is None:
         return mean, None
     V = (k if posterior.s is None else k * posterior.s.numpy()).T
-    L = _ndarray(posterior.arrays, "L_")
+    L = array_of(posterior.arrays, "L_")
     if L.ndim == 2:
         explained = _explained(L, V)[:, None]
     else:
@@ -35,7 +35,7 @@ def _explained(L, V):
     return np.multiply(W, W, out=W).sum(axis=0)
 
 
-def _ndarray(arrays, name):
+def array_of(arrays, name):
     """What is kept under a name, in float64: the attribute itself where it is that."""
     source = getattr(arrays, "source", arrays.__getitem__)(name)
     if type(source) is np.ndarray and source.dtype == np.float64:

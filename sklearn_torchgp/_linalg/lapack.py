@@ -99,16 +99,19 @@ def solve_lower(L, B):
     OpenBLAS wakes no worker for one column (0.3.23 to 0.3.31: as much processor time
     as time), and the limit would take as long as the solution.
     """
-    if B.shape[1] == 1:
-        return _solve_lower(L, B)
-    return _solve_lower_on_one_thread(L, B)
+    return (_solve_triangle if B.shape[1] == 1 else _solve_on_one_thread)(L, B, 1)
 
 
-def _solve_lower(L, B):
-    return lapack.dtrtrs(L.T, B, lower=0, trans=1)[0]
+def solve_upper(L, B):
+    """L^-T B for arrays: see `solve_lower`."""
+    return (_solve_triangle if B.shape[1] == 1 else _solve_on_one_thread)(L, B, 0)
 
 
-_solve_lower_on_one_thread = on_one_blas_thread(_solve_lower)
+def _solve_triangle(L, B, trans):
+    return lapack.dtrtrs(L.T, B, lower=0, trans=trans)[0]
+
+
+_solve_on_one_thread = on_one_blas_thread(_solve_triangle)
 
 
 @on_one_blas_thread

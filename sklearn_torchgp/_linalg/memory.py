@@ -22,11 +22,16 @@ class Workspace:
     ----------
     dtype : torch.dtype
     device : torch.device
+
+    Attributes
+    ----------
+    kept : dict
+        Whatever serves again within an evaluation; cleared at the end of it.
     """
 
     def __init__(self, dtype, device):
         self._options = {"dtype": dtype, "device": device}
-        self._buffers = {}
+        self._buffers, self.kept = {}, {}
 
     @property
     def n_bytes(self):

@@ -36,6 +36,17 @@ def wants_fitted_value(theta, eval_gradient):
     return theta is None
 
 
+def checked_theta(theta, n_dims):
+    """theta as float64 of this length; else ValueError."""
+    theta = np.asarray(as_numpy(theta), dtype=np.float64)
+    if theta.shape != (n_dims,):
+        raise ValueError(
+            "theta has not the correct number of entries. Should be "
+            f"{n_dims}; given are {theta.size} (shape {theta.shape})."
+        )
+    return theta
+
+
 class GPEstimator(Validation, CallbackSupportMixin):
     """Mixin before a scikit-learn Gaussian-process estimator.
 
@@ -219,13 +230,16 @@ class GPEstimator(Validation, CallbackSupportMixin):
         if self._outputs is not None:
             name = "log_marginal_likelihood"
             return self._outputs.summed(name, theta, eval_gradient, clone_kernel)
-        theta = self._checked_theta(theta)
+        if not hasattr(self, "kernel_"):
+            check_is_fitted(self, "kernel_")  # raises, in scikit-learn's words
+        model = self._model()
+        theta = checked_theta(theta, model.covariance.n_dims)
         if not clone_kernel:
             self.kernel_.theta = theta
-        return self._log_evidence(theta, eval_gradient)
+            model = self._model()
+        return self._log_evidence(model, theta, eval_gradient)
 
-    def _log_evidence(self, theta, eval_gradient):
-        model = self._model()
+    def _log_evidence(self, model, theta, eval_gradient):
         start = self._start_of(model)
         with kept_by(self).workspace(model.covariance.points) as work:
             return Objective(model, start, work=work)(theta, eval_gradient)
@@ -237,19 +251,6 @@ class GPEstimator(Validation, CallbackSupportMixin):
             return None
         arrays = FittedArrays(self, model.covariance.points.device)
         return start(model.covariance, arrays)
-
-    def _checked_theta(self, theta):
-        """theta as float64 of the length that kernel_ has; else ValueError."""
-        if not hasattr(self, "kernel_"):
-            check_is_fitted(self, "kernel_")  # raises, in scikit-learn's words
-        theta = np.asarray(as_numpy(theta), dtype=np.float64)
-        n_dims = self._model().covariance.n_dims
-        if theta.shape != (n_dims,):
-            raise ValueError(
-                "theta has not the correct number of entries. Should be "
-                f"{n_dims}; given are {theta.size} (shape {theta.shape})."
-            )
-        return theta
 
     def _constrained_optimization(self, obj_func, initial_theta, bounds):
         """Minimise obj_func from initial_theta; returns (theta, value).

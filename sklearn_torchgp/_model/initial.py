@@ -6,6 +6,7 @@ from sklearn.gaussian_process.kernels import RBF, ConstantKernel, Kernel
 
 from .._covariance import hyperparameters
 from .._covariance.hyperparameters import is_kernel
+from .default import is_auto
 
 # scikit-learn optimises its regressor's default kernel from version 1.9 on.
 DEFAULT_KERNEL_IS_FREE = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9)
@@ -20,25 +21,39 @@ def initial_kernel(kernel, *, fixed):
     return ConstantKernel(1.0) * RBF(1.0)
 
 
+def given_kernel(estimator):
+    """A copy of a regressor's own kernel; None of "auto"."""
+    if is_auto(estimator.kernel):
+        return None
+    return initial_kernel(estimator.kernel, fixed=not DEFAULT_KERNEL_IS_FREE)
+
+
 def starting_kernel(estimator, default=None):
     """A copy of a regressor's own kernel or, with `warm_start`, of the last one.
 
     Its own may be that of a Default.
     """
-    if default is None:
-        kernel = initial_kernel(estimator.kernel, fixed=not DEFAULT_KERNEL_IS_FREE)
-    else:
-        kernel = default.kernel
-    several = estimator._outputs is not None  # kernels of other things
-    last = None if several else getattr(estimator, "kernel_", None)
-    warm = estimator.warm_start and last is not None and same_form(last, kernel)
-    # New values of the `kernel` parameter are where the user wants to start.
-    given = estimator._fit_record.theta_given
-    same = default is not None or given == tuple(hyperparameters.theta(kernel))
-    if warm and same:
+    kernel = given_kernel(estimator) if default is None else default.kernel
+    if estimator.warm_start and _goes_on(estimator, kernel):
         lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
-        kernel.theta = np.clip(last.theta, lower, upper)
+        kernel.theta = np.clip(estimator.kernel_.theta, lower, upper)
     return _with_arrays(kernel) if estimator.optimizer is None else kernel
+
+
+def _goes_on(estimator, kernel):
+    """Whether the last fit was of a kernel with the same meaning and first values.
+
+    New values of the `kernel` parameter are where the user wants to start.
+    """
+    if estimator._outputs is not None:  # kernels of other things
+        return False
+    last = getattr(estimator, "kernel_", None)
+    if last is None or not same_form(last, kernel):
+        return False
+    auto, given = is_auto(estimator.kernel), estimator._fit_record.kernel_given
+    if given is None:
+        return auto
+    return not auto and np.array_equal(given.theta, kernel.theta)
 
 
 def _with_arrays(kernel):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .._covariance import hyperparameters
 from .._data.arrays import as_numpy
 from .._data.rows import Rows
+from .observations import observations, training_noise
 from .record import FitRecord
 from .targets import Targets
 from .trend import trend_columns
@@ -23,7 +23,7 @@ OF_FACTOR = (
 )  # fmt: skip
 
 
-def learn_targets(estimator, rows, kernel, kind, targets=None):
+def learn_targets(estimator, rows, kind, targets=None):
     """Learn the map of the targets and begin a new record; rows of the process.
 
     `targets` is the map where it is known.
@@ -49,7 +49,6 @@ def learn_targets(estimator, rows, kernel, kind, targets=None):
     estimator._fit_record = FitRecord(
         columns=trend_columns(estimator.mean, rows.X),
         transform=targets.transform,
-        theta_given=tuple(hyperparameters.theta(kernel)),
     )
     return process
 
@@ -68,6 +67,22 @@ def targets_of(estimator):
         vars(estimator).get("trend_estimator_"),
         estimator._fit_record.transform,
         noise,
+    )
+
+
+def likelihood_of(estimator, y):
+    """The Gaussian likelihood of the training rows, of which y is a tensor."""
+    record, known = estimator._fit_record, estimator.noise_variance_train_
+    scale = 1.0 if known is None else estimator._y_train_std
+    return observations(
+        y,
+        training_noise(estimator.alpha, record.kept, known, scale),
+        weight=estimator.sample_weight_train_,
+        columns=record.columns,
+        X=as_numpy(estimator.X_train_),
+        given=record.given,
+        scatter=record.scatter,
+        y_given=record.y_given,
     )
 
 

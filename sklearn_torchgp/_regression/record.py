@@ -18,8 +18,8 @@ class FitRecord:
     columns : TrendColumns or None
         Of a trend whose coefficients are integrated out.
     transform : TargetMap or Identity
-    theta_given : tuple of float or None
-        Of the parameter `kernel`, in the last `fit`.
+    kernel_given : kernel or None
+        The parameter `kernel` of the last `fit`; None where it was "auto".
     factor_key : object
         What L_, or the terms of the evidence, were made from beyond the rows; None
         where they are not to be extended.
@@ -33,7 +33,7 @@ class FitRecord:
     given: tuple[np.ndarray, np.ndarray] | None = None
     columns: Any = None
     transform: Any = IDENTITY
-    theta_given: tuple[float, ...] | None = None
+    kernel_given: Any = None
     factor_key: Any = None
     scatter: np.ndarray | None = None
     y_given: np.ndarray | None = None

@@ -1,10 +1,12 @@
 """The bound through inducing points: formulas, gradients, nasty cases."""
 
+import mpmath
 import numpy as np
 import pytest
 import torch
 from contract_tables import (
     KERNEL,
+    LIKELIHOODS,
     QUIET,
     TERMS,
     N,
@@ -18,8 +20,11 @@ from helpers import numeric_gradient
 from numpy.testing import assert_allclose
 from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, WhiteKernel
 
+from sklearn_torchgp._covariance.at import CovarianceAt
 from sklearn_torchgp._inference import Exact, Inducing, InducingSites
+from sklearn_torchgp._inference.inducing import sites
 from sklearn_torchgp._inference.inducing.points import chosen
+from sklearn_torchgp._inference.inducing.statistics import jitter_of
 from sklearn_torchgp._likelihoods.gaussian import Observations
 from sklearn_torchgp._linalg import memory
 from sklearn_torchgp._model.model import Model
@@ -30,9 +35,7 @@ FEW = RNG.uniform(-2, 2, (5, 2))
 
 def bound(kernel, X, y, noise, Z):
     """Titsias (2009), equation 9, by dense formulas; `kernel` without noise."""
-    n, K = len(X), kernel(Z)
-    K += 1e-8 * np.diag(K).mean() * np.eye(len(Z))
-    k = kernel(Z, X)
+    n, K, k = len(X), kernel(Z), kernel(Z, X)
     Q = k.T @ np.linalg.solve(K, k)
     C = Q + np.diag(noise)
     logs = np.linalg.slogdet(C)[1] + n * np.log(2 * np.pi)
@@ -104,6 +107,62 @@ def test_points_that_are_nearly_one_lose_no_digits():
     assert_allclose(gradient, wanted, rtol=1e-4)
     exact = model(Exact(), kernel, gaussian(y, 1e-4), X).infer()
     assert one.infer().value == pytest.approx(exact.value, rel=1e-5)
+
+
+def bound_of_many_digits(X, y, variance, length_scale, noise, Z):
+    """The bound of an RBF on one feature with 50 digits."""
+    with mpmath.workdps(50):
+        mp, n = mpmath.matrix, len(X)
+
+        def k(A, B):
+            r = [[(a - b) / mpmath.mpf(length_scale) for b in B] for a in A]
+            return mp([[variance * mpmath.exp(-s * s / 2) for s in row] for row in r])
+
+        X, Z, y, noise = mp(X), mp(Z), mp(y), mpmath.mpf(noise)
+        cross = k(Z, X)
+        Q = cross.T * mpmath.inverse(k(Z, Z)) * cross
+        C = Q + noise * mpmath.eye(n)
+        fit = (y.T * mpmath.lu_solve(C, y))[0]
+        logs = mpmath.log(mpmath.det(C)) + n * mpmath.log(2 * mpmath.pi)
+        missed = sum(variance - Q[i, i] for i in range(n)) / noise
+        return float(-(fit + logs + missed) / 2)
+
+
+@pytest.mark.parametrize(("noise", "lost"), [(1e-2, 1e-10), (1e-4, 1e-8), (1e-6, 1e-6)])
+def test_the_jitter_is_no_more_than_round_off(noise, lost):
+    """Points whose covariance is singular to float64: 1e-8 loses 5000 times as much."""
+    X = np.linspace(0, 1, 40)
+    y = np.sin(6 * X) + 0.1 * np.cos(40 * X)
+    kernel = 1.5 * RBF(0.4) + WhiteKernel(noise)
+    one = model(Inducing(X[::2, None]), kernel, gaussian(y, 0.0), X[:, None])
+    wanted = bound_of_many_digits(X, y, 1.5, 0.4, noise, X[::2])
+    assert one.infer().value == pytest.approx(wanted, rel=lost)
+
+
+class Coarse(RBF):
+    """A user's kernel with nine digits: of near rows it is no covariance."""
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        if eval_gradient:
+            K, slope = super().__call__(X, eval_gradient=True)
+            return np.round(K, 9), slope
+        return np.round(super().__call__(X, Y), 9)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_torchgp.exceptions.KernelFallbackWarning")
+def test_a_jitter_that_was_needed_is_kept():
+    """Were it to fall again, the bound would have a step on the way to its optimum."""
+    rows = np.linspace(0, 1, 60)[:, None]
+    y = np.sin(4 * rows[:, 0]) + 0.1 * RNG.randn(60)
+    one = model(Inducing(rows[::2]), Coarse(1.0), gaussian(y, 0.01), rows)
+    least = jitter_of(30, torch.float64)
+    narrow = {"kernel": np.log([0.01])}
+    assert one.infer(narrow).start.jitter == least
+    wide = one.infer()
+    assert least < wide.start.jitter <= 1e-8
+    exact = model(Exact(), RBF(1.0), gaussian(y, 0.01), rows).infer()
+    assert wide.value == pytest.approx(exact.value, rel=1e-5)
+    assert one.infer(narrow, start=wide.start).start.jitter == wide.start.jitter
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch):
@@ -202,15 +261,34 @@ def test_float32():
 def test_what_rows_see_of_a_function():
     posterior = model(Inducing(FEW)).infer().posterior()
     seen = posterior.as_seen(lambda Z: tensor(np.sin(Z[:, :1])))
-    K = QUIET(FEW) + 1e-8 * 1.3 * np.eye(5)
-    wanted = QUIET(X, FEW) @ np.linalg.solve(K, np.sin(FEW[:, :1]))
+    wanted = QUIET(X, FEW) @ np.linalg.solve(QUIET(FEW), np.sin(FEW[:, :1]))
     assert_allclose(seen, wanted, rtol=1e-7, atol=1e-9)
+
+
+def test_passes_at_one_theta_share_what_the_points_tell(monkeypatch):
+    """Where it is little; and where it is not, they say the same."""
+    one = model(InducingSites(FEW), QUIET, LIKELIHOODS["logit"])
+    times, cross = [], CovarianceAt.cross
+
+    def counted(at, *points):
+        times.append(points)
+        return cross(at, *points)
+
+    monkeypatch.setattr(CovarianceAt, "cross", counted)
+    kept = one.infer()
+    assert kept.n_iterations > 1
+    assert len(times) == 2  # the points with themselves, and with the rows
+    monkeypatch.setattr(sites, "KEPT", 0)
+    anew = one.infer()
+    assert len(times) == 2 + 2 + kept.n_iterations
+    assert anew.value == kept.value
+    assert_allclose(anew.gradient()["kernel"], kept.gradient()["kernel"], rtol=1e-12)
 
 
 def test_leaving_a_site_out_is_inferring_without_it():
     """Under a Gaussian likelihood sites do not move."""
-    sites = model(InducingSites(FEW), QUIET, TERMS).infer().posterior()
-    mean, variance = sites.leave_one_out()
+    posterior = model(InducingSites(FEW), QUIET, TERMS).infer().posterior()
+    mean, variance = posterior.leave_one_out()
     rows = model(Inducing(FEW), QUIET)
     for i in (0, 7):
         rest = rows.rows(np.flatnonzero(np.arange(N) != i))

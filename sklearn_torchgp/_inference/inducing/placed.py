@@ -1,6 +1,6 @@
 """What both methods through inducing points share: the points, at one theta."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,9 @@ class Through:
         places = places or self.places(at)
         Z = at.points.others(places.moved(theta.get("inducing")))
         work = work or Workspace(at.points.dtype, at.points.device)
-        return Placed(theta.get("kernel"), at, places, Whitening.at(at, Z), work)
+        whitening = Whitening.at(at, Z, places.jitter)
+        places = replace(places, jitter=whitening.jitter)
+        return Placed(theta.get("kernel"), at, places, whitening, work)
 
     def places(self, at):
         """The Places at one theta."""

@@ -25,11 +25,14 @@ class Places:
     unit : ndarray (d,)
     sites : tensor (2, n), default=None
         Of class labels: precisions and shifts, where inference begins.
+    jitter : float, default=0.0
+        What K_uu needed so far: a level that fell again would be a step of the bound.
     """
 
     Z: np.ndarray
     unit: np.ndarray
     sites: Any = None
+    jitter: float = 0.0
 
     def moved(self, steps=None):
         """The points after steps (m d,) in these units."""

@@ -12,6 +12,7 @@ from ..columns import Coefficients
 from ..contract import Posterior
 from ..sites.engine import Sites
 from ..vecchia.left_out import of_rows_given
+from . import few
 from .left_out import left_out, left_out_sites
 from .placed import places_kept
 from .seen import SeenThrough
@@ -47,6 +48,7 @@ class ThroughPoints(Posterior):
     """
 
     coefficients = (None,)
+    has_trend = False
 
     def __init__(self, method, covariance, likelihood, arrays):
         super().__init__(covariance, likelihood, arrays)
@@ -83,12 +85,19 @@ class ThroughPoints(Posterior):
     def moments(self, X, spread=None, *, noise=True):
         return self.seen.moments(X, spread, noise=noise)
 
+    def few_moments(self, X, spread=None, *, noise=True):
+        return None if self.has_trend else few.moments(self, X, spread, noise)
+
     def slopes(self, X, *, variance=False):
         return self.seen.slopes(X, variance=variance)
 
 
 class InducingPosterior(ThroughPoints):
     """f given noisy observations of it."""
+
+    @property
+    def has_trend(self):
+        return self.likelihood.basis is not None
 
     @cached_property
     def coefficients(self):

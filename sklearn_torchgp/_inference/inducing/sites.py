@@ -161,6 +161,7 @@ class _Climb:
                     break
             proposed = self._extrapolated(memory) if length == 1.0 else None
             sites, statistics = proposed or self._part_of_the_way(here, length)
+        self.here.work.kept.clear()
         resting = {"sites": here.next_sites, "statistics": here.next_statistics}
         return replace(here, **resting), n_visits
 

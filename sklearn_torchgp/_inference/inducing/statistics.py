@@ -8,18 +8,24 @@ import torch
 from ..._linalg.cholesky import cholesky_, half_log_det, lower_, solve_lower
 from ..._linalg.memory import row_blocks
 from ..._linalg.precision import double
+from ...exceptions import NotPositiveDefiniteError
 from ..columns import Sums, columns_of
 
-# Part of the mean of its diagonal that the diagonal of K_uu gets: points may meet.
-JITTER = 1e-8
+# A kernel less exact than its dtype may need more jitter: so many times, up to a most.
+MORE_JITTER, MOST_JITTER = 10.0, 1e-8
 
 # Fewest rows of a block: products with fewer columns are slower (one core of a CPU).
 FEWEST_ROWS = 256
 
 
 def jitter_of(m, dtype):
-    """The jitter of m points, in parts of the mean diagonal; float32 needs more."""
-    return max(JITTER, torch.finfo(dtype).eps * (m + 50))
+    """By what part of its mean the diagonal of K_uu is enlarged: points may meet.
+
+    As little as a factor asks for, which round-off enlarges by about as much: at rows
+    of noise s2 the bound and the predictions are off by some jitter k_ii / s2. The same
+    at every theta: it is a part of the model that is optimised.
+    """
+    return torch.finfo(dtype).eps * (m + 50)
 
 
 @dataclass(frozen=True)
@@ -121,12 +127,25 @@ class Whitening:
     pull: Callable | None = None
 
     @classmethod
-    def at(cls, at, Z):
-        """At one theta; NotPositiveDefiniteError where K_uu is no covariance."""
+    def at(cls, at, Z, least=0.0):
+        """At one theta, with no less than some jitter.
+
+        Raises
+        ------
+        NotPositiveDefiniteError
+            Where K_uu is no covariance.
+        """
         value, pull = at.cross(Z, Z)
-        K, jitter = double(value).clone(), jitter_of(Z.n, value.dtype)
-        K.diagonal().add_(jitter * K.diagonal().mean())
-        return cls(Z, lower_(cholesky_(K)), jitter, pull)
+        jitter = max(least, jitter_of(Z.n, value.dtype))
+        while True:
+            K = double(value).clone()
+            K.diagonal().add_(jitter * K.diagonal().mean())
+            try:
+                return cls(Z, lower_(cholesky_(K)), jitter, pull)
+            except NotPositiveDefiniteError:
+                if jitter >= MOST_JITTER:
+                    raise
+                jitter = min(jitter * MORE_JITTER, MOST_JITTER)
 
     def blocks(self, n):
         """Slices of n rows."""

@@ -23,6 +23,15 @@ ON_ALL_ROWS = 6
 # Rows that points are learnt on, in units of `optimizer_rows`.
 ROWS = 2
 
+# Noise, in parts of the diagonal, below which the bound may be far off: the jitter of
+# points that are nearly one, and round-off, count by one over it (two features, 600
+# rows, 100 points: 1e-4 nats a row at 1e-4, 0.04 at 1e-6, 0.6 at 1e-8, 8 at 1e-10).
+LITTLE_NOISE = 1e-8
+
+# Matrices (m, m) that are held for m points at one theta, at least; and with sites.
+MATRICES, MATRICES_WITH_SITES = 9, 27
+FEWER_POINTS = "Use fewer inducing_points."
+
 _NO_FACTOR = (
     "method='inducing' has no matrix of all rows. 'inducing_points_' is what it sees "
     "them through; use method='exact' for their factor."
@@ -57,8 +66,7 @@ class InducingPlan(PlanWithoutMatrix):
         return n_learnt_on(estimator) or max(MOST_ROWS, _size(estimator))
 
     def memory(self, estimator, n):
-        m = np.shape(estimator.inducing_points) or (estimator.inducing_points,)
-        return 4 * min(m[0], n) ** 2, "Use fewer inducing_points."
+        return MATRICES * _n_points(estimator, n) ** 2, FEWER_POINTS
 
     def own_stages(self, estimator):
         return courses(estimator, estimator._model(self.method(estimator)))
@@ -69,18 +77,18 @@ class InducingPlan(PlanWithoutMatrix):
 
 
 def _warn_of_little_noise(model):
-    """Tell that the jitter of the points is more than the noise of some rows."""
+    """Tell that some rows have less noise than the points bear."""
     at, points = model.covariance.at(), model.method.points
     m = len(points) if np.ndim(points) else min(points, model.n)
     nugget = at.nugget()[0]
-    jitter = jitter_of(m, nugget.dtype) * at.diag()[0].mean().item()
+    most = max(LITTLE_NOISE, jitter_of(m, nugget.dtype)) * at.diag()[0].mean().item()
     noise = [one.noise + nugget for one in model.likelihood.factors()]
     least = min(one.min().item() for one in noise)
-    if 0 < least < jitter:  # none at all is an error of the method
+    if 0 < least < most:  # none at all is an error of the method
         warnings.warn(
             f"method='inducing' sees rows through noise, and the least of it is "
-            f"{least:.3g}: less than the points' own jitter, {jitter:.3g}. The bound "
-            "is far below the evidence, and hyperparameters suffer. Add a WhiteKernel "
+            f"{least:.3g}: where it is less than {most:.3g} the bound may be far below "
+            "the evidence, and hyperparameters suffer. Add a WhiteKernel "
             "(or noise_variance, or raise 'alpha'), or use another method.",
             JitterWarning,
             stacklevel=callers_level(),
@@ -187,6 +195,17 @@ def points_of(estimator):
     if points is None:
         return points_given(estimator.inducing_points)
     return np.asarray(points, dtype=np.float64)
+
+
+def _n_points(estimator, n):
+    """How many points n rows are seen through, at most."""
+    m = np.shape(estimator.inducing_points) or (estimator.inducing_points,)
+    return min(m[0], n)
+
+
+def memory_with_sites(estimator, n):
+    """Bytes that a classifier's problem must hold for n rows, and what helps."""
+    return 8 * MATRICES_WITH_SITES * _n_points(estimator, n) ** 2, FEWER_POINTS
 
 
 def sites_method(estimator):
