@@ -8,10 +8,12 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import CompoundKernel, Kernel
 from sklearn.metrics import accuracy_score
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from ._classification.elsewhere import Bind, classes_of_table
 from ._classification.latent import LatentOutputs
 from ._classification.latent_gp import LatentGP, Settings
 from ._classification.multiclass import OneVsOne, OneVsRest
@@ -24,13 +26,16 @@ from ._data.arrays import (
     resolve_device,
 )
 from ._data.rows import check_weights
+from ._data.shards import is_dask
 from ._model.base import GPEstimator
 from ._model.default import AUTO
+from ._model.elsewhere import brought, check_options
 from ._model.methods import (
     METHODS_OF_CLASSIFIERS,
     check_method,
     choose_classification,
 )
+from ._model.plans import PLANS
 from ._model.plans.inducing import points_given
 from ._model.plans.plan import check_numbers
 
@@ -252,7 +257,8 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or list of object
-            Training rows.
+            Training rows. Dask arrays, with method="inducing" and classes against the
+            rest: as in :class:`TorchGPRegressor`.
         y : array-like of shape (n_samples,)
             Class labels of any type.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -276,13 +282,16 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
                     "kernel cannot be a CompoundKernel: give one kernel, of which "
                     "every binary problem optimises its own copy."
                 )
-            X, y, weight = self._training_set(X, y, sample_weight)
+            X, y, weight, bind = self._training_set(X, y, sample_weight)
             chosen = choose_classification(self, X, self._is_softmax())
             self.method_, self.method_reason_ = chosen
             problem, options = self._problem(), {}
             if isinstance(problem, LatentGP):
                 last = getattr(self, "base_estimator_", None)
                 options["before"] = last if isinstance(last, LatentGP) else None
+                options["shards"] = bind and bind(1)
+            else:
+                options["shards"] = bind
             self.base_estimator_ = problem
             problem.fit(X, y, weight, watch=self._watch, **options)
             self.log_marginal_likelihood_value_ = problem.log_marginal_likelihood()
@@ -311,8 +320,18 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             )
 
     def _training_set(self, X, y, sample_weight):
-        """Rows of positive weight, their class codes and weights (None: all 1)."""
-        y_kind = ArrayKind(y)
+        """Rows of positive weight, their class codes and weights (None: all 1).
+
+        Of Dask arrays whose rows stay where they are they are a draw; last comes None,
+        or a function from the code of a class to the Shards of its problem.
+        """
+        y_kind, table = ArrayKind(None if is_dask(X) else y), None
+        if is_dask(X):
+            check_options(self, ["inducing"])
+            rng = check_random_state(self.random_state)
+            given = PLANS["inducing"], rng, X, y, sample_weight
+            given, table = brought(self, *given, numbers=False)
+            X, y, sample_weight, _ = given
         X, y, kind = self._validate_training_data(X, y, multi_output=False)
         self._no_rows = kind(np.empty(0))
         check_classification_targets(y)
@@ -324,13 +343,18 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             y, weight = y[rows], weight[rows]
         elif self.copy_X_train:
             X = np.copy(X)
-        classes, codes = np.unique(y, return_inverse=True)
+        if table is None:
+            classes, codes = np.unique(y, return_inverse=True)
+            frequency = np.bincount(codes, weights=weight)
+        else:
+            classes, frequency = classes_of_table(table)
+            codes = np.searchsorted(classes, y)
         if len(classes) == 1:
             raise ValueError(
                 f"{type(self).__name__} requires at least 2 distinct classes in y, "
                 f"with positive weight; got only one class, {classes[0]!r}."
             )
-        factors = class_factors(self.class_weight, classes, codes, weight)
+        factors = class_factors(self.class_weight, classes, frequency)
         self._tie_break = None
         if factors is not None:
             weight = factors[codes] * (1.0 if weight is None else weight)
@@ -344,7 +368,10 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             )
         self.classes_ = y_kind(classes) if classes.dtype.kind in "biuf" else classes
         self.n_classes_ = len(classes)
-        return X, codes, weight
+        if table is None:
+            return X, codes, weight, None
+        of_all = classes, factors, self.link, self.dtype, self.device, table.n
+        return X, codes, weight, lambda code: table.shards(Bind(*of_all, code))
 
     def _attributes_at(self, vector):
         """Those of one problem; None of one of several, which says nothing of the

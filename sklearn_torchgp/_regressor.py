@@ -16,15 +16,18 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows
+from ._data.shards import GONE, is_dask
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator, checked_theta
 from ._model.default import AUTO, is_auto
+from ._model.elsewhere import brought, check_options, copies
 from ._model.initial import given_kernel, starting_kernel
 from ._model.methods import check_regression, choose_method
 from ._model.model import Model
 from ._model.objective import Objective
 from ._model.optimize import optimise
 from ._model.plans import PLANS
+from ._model.plans.plan import counts_copies
 from ._model.state import FittedArrays, Kept, store
 from ._regression.attributes import (
     learn_targets,
@@ -35,6 +38,7 @@ from ._regression.attributes import (
     targets_of,
 )
 from ._regression.conditioning import condition, extend, set_values
+from ._regression.elsewhere import Bind, targets_of_table
 from ._regression.leave_one_out import LeaveOneOut
 from ._regression.multioutput import check_multi_output, extend_outputs, fit_outputs
 from ._regression.observations import (
@@ -201,7 +205,7 @@ class TorchGPRegressor(
     Attributes
     ----------
     X_train_ : array of shape (n_samples, n_features), or list of object
-        Training rows.
+        Training rows; of Dask arrays perhaps some of them: see Notes.
     y_train_ : array of shape (n_samples,) or (n_samples, n_targets)
         Training targets, normalised if `normalize_y`.
     kernel_ : kernel, or list of kernel
@@ -308,6 +312,20 @@ class TorchGPRegressor(
     starts at what the targets correlate by in the training rows. A `kernel` that has a
     `Coregion` in it is taken for all of this, noise included: sums of such products, or
     a B that is given. Memory and time are those of as many rows as y has values.
+
+    `fit` takes Dask arrays, of chunks along the rows, with method="inducing" and
+    "vecchia" (X, y, weights and noise, each in chunks of its own). With a
+    ``distributed.Client`` in place the rows stay with the workers under "inducing".
+    Those that hyperparameters and points are learned on are drawn (twice
+    `optimizer_rows`; with None, 8000 for the choice of the points, and the units of
+    kernel="auto"), and are `X_train_` after the fit; where that is all of them the fit
+    goes on here. Of the others the workers say what they amount to in m^2 + m numbers a
+    pass. `predict`, `sample_y` and `partial_fit` need no more; `loo_predict` is of the
+    rows in `X_train_`; `sample_paths`, and the evidence at another theta, are errors.
+    Under "vecchia" each worker gets all rows, as this process does, and a share of the
+    terms, of which a gradient comes back. Without a Client the arrays are computed, by
+    Dask's threads. Fitted estimators are plain: ``X.map_blocks(model.predict)``. Starts
+    then run one after the other, whatever `n_jobs`.
 
     Examples
     --------
@@ -417,7 +435,7 @@ class TorchGPRegressor(
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features), or list of object
-            Training rows.
+            Training rows. Dask arrays: see Notes of the class.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets; NaN where there is none, with ``missing="mask"``.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -447,10 +465,16 @@ class TorchGPRegressor(
         metadata = {"sample_weight": sample_weight, "noise_variance": noise_variance}
         with self._all_or_nothing(X=X, y=y, **metadata):
             self._check_params()
-            self._kept = Kept()
+            self._kept, table = Kept(), None
+            self._rng = check_random_state(self.random_state)
+            spread = is_dask(X)
+            if spread:
+                check_options(self, ["inducing", "vecchia"])
+                given = self._rng, X, y, sample_weight, noise_variance
+                given, table = brought(self, PLANS[self.method], *given)
+                X, y, sample_weight, noise_variance = given
             if self.multi_output != "shared":
                 return fit_outputs(self, X, y, sample_weight, noise_variance)
-            self._rng = check_random_state(self.random_state)
             X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
             check_alpha(self.alpha, len(y))
             check_n_targets(self.n_targets, y)
@@ -463,8 +487,11 @@ class TorchGPRegressor(
             if rows.weight is not None:
                 cpu = torch.device("cpu")
                 check_copies(self._covariance(kernel, rows.X, cpu), rows.weight)
-            self._set_training_rows(rows, kernel, kind)
+            self._set_training_rows(rows, kernel, kind, table)
             self.kernel_, plan = kernel, self._plan
+            if spread and plan.shares_terms:
+                shards = copies(self._model())
+                self._fit_record = replace(self._fit_record, shards=shards)
             n = self.y_train_.shape[0]
             device = self._device_for(n)
             n_numbers, cure = plan.memory(self, n)
@@ -473,7 +500,7 @@ class TorchGPRegressor(
                 reached = optimise(
                     self,
                     partial(plan.stages, self),
-                    n_jobs=self.n_jobs,
+                    n_jobs=self.n_jobs if self._fit_record.shards is None else None,
                     together=partial(plan.together, self),
                     watch=self._watch,
                     n_common=plan.n_common(self),
@@ -481,6 +508,9 @@ class TorchGPRegressor(
                 )
                 plan.settle(self)
                 set_values(self, reached, condition(self, kind))
+            if spread:
+                left = GONE if table is not None else None
+                self._fit_record = replace(self._fit_record, shards=left)
         return self
 
     def partial_fit(self, X, y, sample_weight=None, noise_variance=None):
@@ -591,7 +621,9 @@ class TorchGPRegressor(
         """The training rows as they are; by default with the conditioning method."""
         device = self._device_for(self.X_train_.shape[0], fitted=True)
         covariance, likelihood = self._bound(self._bind, device)
-        return Model(covariance, likelihood, method or self._method(ladder=True))
+        method = method or self._method(ladder=True)
+        shards = self._fit_record.shards
+        return Model(covariance, likelihood, method, shards=shards)
 
     # What `_bind` reads beside `kernel_`.
     _binds = (
@@ -644,10 +676,16 @@ class TorchGPRegressor(
         check_regression(self)
         check_multi_output(self)
 
-    def _set_training_rows(self, rows, kernel, kind):
-        """The map of the targets and the rows of the process, as fitted attributes."""
-        rows = self._plan.given_rows(self, rows, kernel)
-        rows = learn_targets(self, rows, kind)
+    def _set_training_rows(self, rows, kernel, kind, table=None):
+        """The map of the targets and the rows of the process, as fitted attributes.
+
+        Of a Table, they are some of its rows.
+        """
+        rows, targets = self._plan.given_rows(self, rows, kernel), None
+        if table is not None:
+            options = self.mean, self._normalizes_y, self.dtype == "float32"
+            targets = targets_of_table(table, *options)
+        rows = learn_targets(self, rows, kind, targets)
         self._acquaint(kernel, rows.X, rows.y)
         rows = self._plan.process_rows(self, rows, kernel)
         self._fit_record = replace(
@@ -657,8 +695,18 @@ class TorchGPRegressor(
             seed=self._plan.seed(self._rng),
             **rows.merging,
         )
+        if table is not None:
+            self._fit_record = self._with_shards(table, targets, kernel, rows.X)
         copy = np.copy if self.copy_X_train else np.asarray
         set_rows(self, replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
+
+    def _with_shards(self, table, targets, kernel, X):
+        """The record of this fit with all rows of a Table, of which some are X."""
+        merges = counts_copies(self, kernel, X)
+        alpha = np.asarray(as_numpy(self.alpha)).item()
+        columns = self._fit_record.columns
+        bind = Bind(targets, columns, alpha, merges, self.dtype, self.device, table.n)
+        return replace(self._fit_record, shards=table.shards(bind))
 
     def _training_model(self):
         """The model whose value is the objective."""

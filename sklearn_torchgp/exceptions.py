@@ -12,6 +12,15 @@ __all__ = [
 ]
 
 
+# Of models that were fitted to Dask arrays.
+ROWS_LEFT = (
+    "This model was fitted to Dask arrays, whose rows stayed on the cluster: "
+    "'X_train_' has no more than those that were drawn, and what all rows say is known "
+    "at the hyperparameters of the fit only. Fit to arrays in memory (X.compute(), "
+    "y.compute()), with kernel=kernel_ and optimizer=None if these are to stay."
+)
+
+
 class NotPositiveDefiniteError(LinAlgError):
     """The covariance matrix has no Cholesky factor.
 

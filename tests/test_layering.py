@@ -97,6 +97,16 @@ def test_public_methods_use_the_contract_of_the_estimator_only(path, name):
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
+def test_dask_is_imported_in_one_file(path):
+    """And that file within functions only, by whom a Dask array came."""
+    names = {name.split(".")[0] for name in imported(path)}
+    assert path == Path("_data/dask.py") or not names & {"dask", "distributed"}
+    top = ast.parse((ROOT / path).read_text()).body
+    modules = [node.module for node in top if isinstance(node, ast.ImportFrom)]
+    assert not [name for name in modules if name and name.endswith("_data.dask")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
 def test_numerics_know_no_scikit_learn(path):
     if path.parts[0] in NUMERICS:
         assert "sklearn" not in {name.split(".")[0] for name in imported(path)}

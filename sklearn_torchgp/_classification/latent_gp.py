@@ -1,7 +1,7 @@
 """One problem of classification: labels behind one latent function, or one for each."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from .._covariance import Points
 from .._data.arrays import as_numpy, resolve_dtype
+from .._data.shards import GONE
 from .._likelihoods import (
     Bernoulli,
     MultinomialProbit,
@@ -100,13 +101,24 @@ class LatentGP(GPEstimator, BaseEstimator):
 
     # The last solution, and the inference that found it.
     _start = None, None
+    _shards = None  # see `Model`
 
     def __init__(self, settings=None):
         self.settings = settings
         if settings is not None:  # as attributes, where GPEstimator reads them
             vars(self).update(vars(settings))
 
-    def fit(self, X, y, sample_weight=None, *, points=None, before=None, watch=None):
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        points=None,
+        before=None,
+        watch=None,
+        shards=None,
+    ):
         """Optimise the hyperparameters, then keep what prediction needs.
 
         Parameters
@@ -123,8 +135,11 @@ class LatentGP(GPEstimator, BaseEstimator):
             Whose solution is where `warm_start` starts.
         watch : Watch, default=None
             Hears of starts and iterations.
+        shards : Shards, default=None
+            Of all rows, where these are a draw of them.
         """
         self._rng, self._kept = check_random_state(self.random_state), Kept()
+        self._shards = shards
         self.X_train_, self.y_train_ = X, y
         self.classes_ = np.unique(y)
         self.sample_weight_ = sample_weight
@@ -160,6 +175,8 @@ class LatentGP(GPEstimator, BaseEstimator):
         keep_points(self)
         objective = self._objective(self._model(points))
         self.log_marginal_likelihood_value_ = self._condition(objective)
+        if self._shards is not None:
+            self._shards = GONE
         return self
 
     @property
@@ -191,7 +208,9 @@ class LatentGP(GPEstimator, BaseEstimator):
         else:
             model = self._bound(self._bind, device)
         through = self.method_ == "inducing"
-        return model.with_method(sites_method(self)) if through else model
+        if not through:
+            return model
+        return replace(model, method=sites_method(self), shards=self._shards)
 
     # What `_bind` reads beside `kernel_`.
     _binds = (
@@ -210,7 +229,7 @@ class LatentGP(GPEstimator, BaseEstimator):
 
     def _model_of_rows(self, rows):
         few, X, weight = object.__new__(type(self)), self.X_train_, self.sample_weight_
-        vars(few).update(vars(self), _kept=Kept())
+        vars(few).update(vars(self), _kept=Kept(), _shards=None)
         few.X_train_ = X[rows] if isinstance(X, np.ndarray) else [X[i] for i in rows]
         few.y_train_ = self.y_train_[rows]
         few.sample_weight_ = None if weight is None else weight[rows]

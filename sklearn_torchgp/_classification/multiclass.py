@@ -41,17 +41,25 @@ class BinaryProblems(BaseEstimator):
         self.n_jobs = n_jobs
         self.labels = labels
 
-    def fit(self, X, y, sample_weight=None, *, watch=None):
-        """Fit every problem; y holds codes 0, 1, ...; `watch` hears of each."""
+    def fit(self, X, y, sample_weight=None, *, watch=None, shards=None):
+        """Fit every problem; y holds codes 0, 1, ...; `watch` hears of each.
+
+        ``shards(code)`` are those of the problem of a class, where X are but a draw
+        of all rows; problems then are fitted one after the other.
+        """
         self.X_train_, self.y_train_ = X, y
-        self.classes_ = np.unique(y)
+        codes = np.unique(y) if shards is None else range(len(self.labels))
+        self.classes_ = np.array(codes)  # a draw may lack a class
         problems = self._problems(X, y, sample_weight)
-        parallel = effective_n_jobs(self.n_jobs) > 1
+        n_jobs = self.n_jobs if shards is None else None
+        parallel = effective_n_jobs(n_jobs) > 1
         points = None if parallel else self._shared_points(X)
         watches = self._watches(watch, len(problems))
-        fits = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit)(LatentGP(self.settings), *problem, points, watch)
-            for problem, watch in zip(problems, watches, strict=True)
+        fits = Parallel(n_jobs=n_jobs)(
+            delayed(_fit)(
+                LatentGP(self.settings), *problem, points, watch, shards and shards(c)
+            )
+            for c, (problem, watch) in enumerate(zip(problems, watches, strict=True))
         )
         self.estimators_ = [estimator for estimator, _ in fits]
         self._warn([caught for _, caught in fits])
@@ -209,13 +217,13 @@ class OneVsOne(BinaryProblems):
         return couple(r, len(self.classes_)).log()
 
 
-def _fit(estimator, X, y, weight, points, watch):
+def _fit(estimator, X, y, weight, points, watch, shards):
     """The fitted estimator, and its warnings: from a worker they would not arrive."""
     if watch is not None:
         watch.begin()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        estimator.fit(X, y, weight, points=points, watch=watch)
+        estimator.fit(X, y, weight, points=points, watch=watch, shards=shards)
     if watch is not None:
         watch.end()
     return estimator, caught

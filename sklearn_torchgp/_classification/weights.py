@@ -9,7 +9,7 @@ from sklearn.utils.class_weight import compute_class_weight
 TIE_BREAK = 1e-5
 
 
-def class_factors(class_weight, classes, codes, weight):
+def class_factors(class_weight, classes, frequency):
     """The weight of each class: ndarray (C,), or None if all are 1.
 
     Parameters
@@ -17,9 +17,8 @@ def class_factors(class_weight, classes, codes, weight):
     class_weight : dict {label: weight}, "balanced" or None
         "balanced": inversely proportional to the weighted frequency of the class.
     classes : ndarray (C,)
-    codes : ndarray (n,), positions in classes
-    weight : ndarray (n,) or None
-        Of the rows.
+    frequency : ndarray (C,)
+        Sum of the weights of the rows of each class.
     """
     if class_weight is None:
         return None
@@ -29,10 +28,9 @@ def class_factors(class_weight, classes, codes, weight):
                 "The 'class_weight' parameter must be a dict, 'balanced' or None. "
                 f"Got {class_weight!r} instead."
             )
-        frequency = np.bincount(codes, weights=weight, minlength=len(classes))
         return frequency.sum() / (len(classes) * frequency)
     # A fold may lack a rare class: labels that y does not contain are no error there.
-    factors = compute_class_weight(class_weight, classes=classes, y=classes[codes])
+    factors = compute_class_weight(class_weight, classes=classes, y=classes)
     if not (np.isfinite(factors).all() and (factors > 0).all()):
         raise ValueError(
             "The 'class_weight' parameter must give each class a positive, finite "

@@ -16,17 +16,22 @@ def size_on(device, sizes):
 
 
 class Workspace:
-    """Buffers by name, the same memory at every evaluation.
+    """Where a method computes: with the same memory at every evaluation.
 
     Parameters
     ----------
     dtype : torch.dtype
     device : torch.device
+
+    Attributes
+    ----------
+    kept : dict
+        Whatever serves again within an evaluation; cleared at the end of it.
     """
 
     def __init__(self, dtype, device):
         self._options = {"dtype": dtype, "device": device}
-        self._buffers = {}
+        self._buffers, self.kept = {}, {}
 
     @property
     def n_bytes(self):
@@ -39,6 +44,31 @@ class Workspace:
         if buffer is None or buffer.shape != shape:
             buffer = self._buffers[name] = torch.empty(shape, **self._options)
         return buffer
+
+    def sum(self, function, covariance, likelihood, *args):
+        """What ``function(covariance, likelihood, *args, work)`` says of all rows.
+
+        The function answers with a list of things that add up over shards of rows. Here
+        there is one shard, the rows of the covariance; where rows are on other machines
+        these take the place of it, and none but the sums travel.
+        """
+        return function(covariance, likelihood, *args, self)
+
+    def share(self, terms):
+        """What stands for terms in a sum over them, whose every shard has all rows.
+
+        Here all terms are the one shard's; ``terms.parts(n)`` are those of n shards.
+        """
+        return terms
+
+    def each(self, function, covariance, likelihood, *args):
+        """The same of a function that also has an answer for each shard.
+
+        Its answer is ``own, sums``. What it has of its `own` stays where the rows are;
+        here comes what stands for it, which may be an argument of further functions:
+        they find their own there.
+        """
+        return function(covariance, likelihood, *args, self)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .._linalg.memory import Workspace
 from .parameters import Parameters
 
 
@@ -20,17 +21,22 @@ class Model:
         See `_inference.contract`.
     trains : bool, default=False
         Whether weights of the kernel's networks are parameters, too.
+    shards : Shards, default=None
+        All training rows, where they are on other machines. Those of the covariance
+        are then a draw of them.
     """
 
     covariance: Any
     likelihood: Any
     method: Any
     trains: bool = False
+    shards: Any = None
 
     @property
     def n(self):
         """Number of training rows."""
-        return self.covariance.points.n
+        whole = self.covariance.points if self.shards is None else self.shards
+        return whole.n
 
     @property
     def parameters(self):
@@ -48,7 +54,17 @@ class Model:
         """The model of some of the rows, in that order: `index` is an ndarray."""
         likelihood = self.likelihood.rows(index)
         covariance = self.covariance.rows(index)
-        return replace(self, covariance=covariance, likelihood=likelihood)
+        parts = {"covariance": covariance, "likelihood": likelihood}
+        return replace(self, **parts, shards=None)
+
+    def here(self):
+        """The model of the rows of the covariance, be they all or not."""
+        return replace(self, shards=None)
+
+    def workspace(self):
+        """Where the method computes: here, or where the rows are."""
+        kind = Workspace if self.shards is None else self.shards.workspace
+        return kind(self.covariance.points.dtype, self.covariance.points.device)
 
     def with_method(self, method):
         """The same rows under another method."""
@@ -56,6 +72,8 @@ class Model:
 
     def infer(self, theta=None, *, start=None, work=None):
         """The Inference at theta, a dict of blocks, None for the kernel's own."""
+        if self.shards is not None:
+            work = work or self.workspace()
         weights = theta and theta.get("weights")
         if weights is not None:  # to a covariance they are the rest of its theta
             theta = {**theta, "kernel": np.r_[theta["kernel"], weights]}

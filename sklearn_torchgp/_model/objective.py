@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from .._linalg.memory import Workspace
 from .._linalg.threads import one_blas_thread
 from ..exceptions import NotPositiveDefiniteError
 
@@ -33,9 +32,9 @@ class Objective:
     """
 
     def __init__(self, model, start=None, *, strict=True, work=None):
-        points = model.covariance.points
         self.model, self.parameters = model, model.parameters
-        self.work = work or Workspace(points.dtype, points.device)
+        here = model.shards is None
+        self.work = work if work is not None and here else model.workspace()
         self.start, self.strict, self.last = start, strict, None
 
     def __call__(self, vector, eval_gradient=True):

@@ -23,17 +23,23 @@ OF_FACTOR = (
 )  # fmt: skip
 
 
-def learn_targets(estimator, rows, kind):
-    """Learn the map of the targets and begin a new record; rows of the process."""
+def learn_targets(estimator, rows, kind, targets=None):
+    """Learn the map of the targets and begin a new record; rows of the process.
+
+    `targets` is the map where it is known.
+    """
     for name in (*OF_TARGETS, *OF_FACTOR):  # of an earlier fit
         vars(estimator).pop(name, None)
-    targets, process = Targets.fit(
-        rows,
-        mean=estimator.mean,
-        target_transform=estimator.target_transform,
-        normalize_y=estimator._normalizes_y,
-        in_float32=estimator.dtype == "float32",
-    )
+    if targets is not None:
+        process = targets.of(rows)
+    else:
+        targets, process = Targets.fit(
+            rows,
+            mean=estimator.mean,
+            target_transform=estimator.target_transform,
+            normalize_y=estimator._normalizes_y,
+            in_float32=estimator.dtype == "float32",
+        )
     if targets.regressor is not None:
         estimator.trend_estimator_ = targets.regressor
     if estimator.target_transform is not None:

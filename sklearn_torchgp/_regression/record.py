@@ -25,6 +25,8 @@ class FitRecord:
         where they are not to be extended.
     seed : int
         Of the order of the rows.
+    shards : object
+        Of all rows, where those here are but a draw of them: see `Model`.
     """
 
     kept: np.ndarray | None = None
@@ -36,3 +38,4 @@ class FitRecord:
     scatter: np.ndarray | None = None
     y_given: np.ndarray | None = None
     seed: int = 0
+    shards: Any = None

@@ -265,9 +265,14 @@ def _mean_and_scale(y, weights):
         std = np.std(y, axis=0)
     else:
         std = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
+    return mean, scale_of(mean, std)
+
+
+def scale_of(mean, std):
+    """The deviation of each target; 1 where it is constant."""
     # A constant's computed deviation may be round-off instead of zero.
     constant = std <= 10 * np.finfo(np.float64).eps * np.abs(mean)
-    return mean, np.where(constant, 1.0, std)[()]
+    return np.where(constant, 1.0, std)[()]
 
 
 def _regressor_slopes(regressor, X, training_rows):

@@ -22,7 +22,7 @@ from sklearn.gaussian_process.kernels import RBF, DotProduct, Matern, WhiteKerne
 
 from sklearn_torchgp._covariance.at import CovarianceAt
 from sklearn_torchgp._inference import Exact, Inducing, InducingSites
-from sklearn_torchgp._inference.inducing import sites
+from sklearn_torchgp._inference.inducing import visits
 from sklearn_torchgp._inference.inducing.points import chosen
 from sklearn_torchgp._inference.inducing.statistics import jitter_of
 from sklearn_torchgp._likelihoods.gaussian import Observations
@@ -278,7 +278,7 @@ def test_passes_at_one_theta_share_what_the_points_tell(monkeypatch):
     kept = one.infer()
     assert kept.n_iterations > 1
     assert len(times) == 2  # the points with themselves, and with the rows
-    monkeypatch.setattr(sites, "KEPT", 0)
+    monkeypatch.setattr(visits, "KEPT", 0)
     anew = one.infer()
     assert len(times) == 2 + 2 + kept.n_iterations
     assert anew.value == kept.value

@@ -7,10 +7,10 @@ import numpy as np
 from ..._linalg.memory import Workspace
 from ..columns import log_density, mixture
 from ..contract import Inference
-from .gradient import Direction, gradient
+from .gradient import Direction, gradient, over_points
 from .placed import Through
 from .posterior import InducingPosterior, kept
-from .statistics import Solution, rows_of, statistics
+from .statistics import Solution, statistics
 
 
 @dataclass(frozen=True)
@@ -28,28 +28,21 @@ class Inducing(Through):
         here = self.placed(covariance, theta, start, work)
         # Rows count as their noise says, and the jitter is that of K_uu.
         observed = replace(likelihood, jitter=0.0)
-        nugget, pull_nugget = here.at.nugget()
-        factors = observed.factors()
-        rows = [rows_of(one, nugget) for one in factors]
-        found = statistics(here.at, here.whitening, rows, here.work)
+        problem = covariance, observed
+        found = here.sum(statistics, *problem)
         solutions = [Solution.of(one) for one in found]
-        copies = [one.copies(nugget) for one in factors]
-        parts = zip(solutions, factors, copies, strict=True)
-        value = sum(bound(*of) + of_copies[0] for *of, of_copies in parts)
+        factors = observed.factors()
+        value = sum(map(bound, solutions, factors))
 
         def by_block():
             towards = [
                 direction(*of, here.whitening.L)
-                for of in zip(factors, rows, solutions, strict=True)
+                for of in zip(factors, solutions, strict=True)
             ]
-            by_theta, by_points, by_precision = gradient(
-                here.at, here.whitening, towards, here.work, moves=self.moves
-            )
-            parts = zip(rows, by_precision, copies, strict=True)
-            for one, slope, (_, of_copies) in parts:
-                slope = -slope * one.share
-                slope = slope if of_copies is None else slope + of_copies
-                by_theta += pull_nugget(slope)
+            of_rows = [one.without_points() for one in towards]
+            parts = here.sum(gradient, *problem, of_rows, self.moves)
+            rest = over_points(here.at, here.whitening, towards, self.moves)
+            by_theta, by_points = map(np.add, parts, rest)
             return self.by_block(by_theta, by_points, here.places)
 
         def posterior():
@@ -70,21 +63,16 @@ class Inducing(Through):
         """
         n_old, n = posterior.covariance.points.n, covariance.points.n
         new = np.arange(n_old, n)
-        at = covariance.rows(new).at()
+        some = covariance.rows(new)
         observed = replace(likelihood, jitter=0.0)
-        nugget = covariance.nugget()[0]
-        factors = observed.factors()
-        rows = [rows_of(one.rows(new), nugget[n_old:]) for one in factors]
-        whitening = posterior.whitening(at)
-        work = Workspace(at.points.dtype, at.points.device)
-        more = statistics(at, whitening, rows, work)
+        whitening = posterior.whitening(some.at())
+        work = Workspace(some.points.dtype, some.points.device)
+        through = None, whitening.Z.objects, whitening.L
+        more = statistics(some, observed.rows(new), *through, work)
         both = zip(posterior.statistics, more, strict=True)
         found = [old + added for old, added in both]
         solutions = [Solution.of(one) for one in found]
-        value = sum(
-            bound(solution, one) + one.copies(nugget)[0]
-            for solution, one in zip(solutions, factors, strict=True)
-        )
+        value = sum(map(bound, solutions, observed.factors()))
 
         def grown():
             arrays = kept(whitening, found, solutions)
@@ -94,12 +82,12 @@ class Inducing(Through):
 
 
 def bound(solution, observed):
-    """The bound of one factor, without its copies."""
-    n, t = observed.y.shape
-    return log_density(solution.sums, observed, n) - 0.5 * t * solution.missed
+    """The bound of one factor; `observed` may be some of its rows."""
+    value = log_density(solution.sums, observed, solution.n)
+    return value - 0.5 * observed.y.shape[1] * solution.missed + solution.copies
 
 
-def direction(observed, rows, solution, L):
+def direction(observed, solution, L):
     """The Direction in which the bound of one factor grows."""
     t = observed.y.shape[1]
-    return Direction.of(rows, solution, L, t, *mixture(solution.sums, t))
+    return Direction.of(solution, L, t, *mixture(solution.sums, t))

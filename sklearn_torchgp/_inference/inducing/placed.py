@@ -38,7 +38,7 @@ class Through:
         work = work or Workspace(at.points.dtype, at.points.device)
         whitening = Whitening.at(at, Z, places.jitter)
         places = replace(places, jitter=whitening.jitter)
-        return Placed(at, places, whitening, work)
+        return Placed(theta.get("kernel"), at, places, whitening, work)
 
     def places(self, at):
         """The Places at one theta."""
@@ -68,6 +68,7 @@ class Placed:
 
     Attributes
     ----------
+    theta : ndarray (n_dims,) or None
     at : CovarianceAt
     places : Places
         From which the points were moved.
@@ -75,10 +76,21 @@ class Placed:
     work : Workspace
     """
 
+    theta: Any
     at: Any
     places: Places
     whitening: Whitening
     work: Workspace
+
+    def sum(self, function, covariance, likelihood, *args):
+        """`Workspace.sum` of a function that goes on with theta, the points and L."""
+        through = self.theta, self.whitening.Z.objects, self.whitening.L
+        return self.work.sum(function, covariance, likelihood, *through, *args)
+
+    def each(self, function, covariance, likelihood, *args):
+        """The same of `Workspace.each`."""
+        through = self.theta, self.whitening.Z.objects, self.whitening.L
+        return self.work.each(function, covariance, likelihood, *through, *args)
 
 
 def places_kept(arrays):

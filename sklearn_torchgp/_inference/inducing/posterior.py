@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from ..._linalg.precision import double
+from ...exceptions import ROWS_LEFT
 from ..columns import Coefficients
 from ..contract import Posterior
 from ..sites.engine import Sites
@@ -79,7 +80,7 @@ class ThroughPoints(Posterior):
 
     def whitening(self, at):
         """The Whitening that the sums were made with, for rows of `at`."""
-        return Whitening(at.points.others(self.points.objects), self.L, 0.0, None)
+        return Whitening(at.points.others(self.points.objects), self.L)
 
     def moments(self, X, spread=None, *, noise=True):
         return self.seen.moments(X, spread, noise=noise)
@@ -150,6 +151,8 @@ class InducingPosterior(ThroughPoints):
         points.
         """
         at = self.covariance.at()
+        if at.points.n < (1 - 1e-6) * self.solutions[0].n:  # which may be in float32
+            raise ValueError(ROWS_LEFT)
         values = torch.as_tensor(function(self.points.objects)).to(self.L)
         told = torch.cholesky_solve(values, self.L)
         seen = [

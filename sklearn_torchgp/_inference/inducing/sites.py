@@ -14,16 +14,18 @@ stationary, and the gradient of the bound is that of regression, these sites hel
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
-from ..._linalg.cholesky import half_log_det, solve_lower
-from ..._linalg.precision import double
+from ..._linalg.cholesky import half_log_det
+from ..._linalg.memory import Workspace
 from ..contract import Inference
 from ..sites.engine import TOLERANCE
-from .gradient import Direction, gradient
+from .gradient import Direction, over_points
 from .placed import Through
 from .posterior import SitesThrough, kept
-from .statistics import Rows, Solution, Statistics
+from .statistics import Solution, Statistics
+from .visits import beginning, gaps, gradient_of_sites, mixed, visited
 
 # On the way to an optimum: the value is off by the square of the residual (10,000 rows,
 # 256 points: 3.8 passes an evaluation, and 5.2 with a tenth of this, to the same end).
@@ -32,15 +34,8 @@ COARSE = {torch.float64: 1e-3, torch.float32: 1e-2}
 # Visits that the next one is extrapolated from (Anderson's acceleration).
 MEMORY = 5
 
-# Most bytes of whitened rows that are kept for further passes at one theta: 10,000 rows
-# seen through 512 points. Making them is two fifths of a pass (digits, 300 points).
-KEPT = 2**26
-
 # Of a step, in parts of the way to where all sites would go.
 SHORTEST = 1e-3
-
-# Precisions below this one are rows that say nothing.
-FAINT = 1e-30
 
 
 @dataclass(frozen=True)
@@ -61,26 +56,28 @@ class InducingSites(Through):
     def infer(self, covariance, likelihood, theta=None, *, start=None, work=None):
         """As the contract says; `start` are the `Places` of an earlier evaluation."""
         here = self.placed(covariance, theta, start, work)
-        climb = _Climb(here, likelihood)
+        problem = covariance, likelihood
+        climb = _Climb(here, problem)
         tolerance = (COARSE if self.coarse else TOLERANCE)[here.at.points.dtype]
         found, n_iterations = climb.top(here.places.sites, self.max_iter, tolerance)
         solution = Solution.of(found.statistics)
 
         def by_block():
-            precision, shift = found.sites[0].clamp(min=FAINT), found.sites[1]
-            rows = Rows(precision, (shift / precision)[:, None], precision)
             one = torch.ones(1, 1, dtype=torch.float64)
-            L = here.whitening.L
-            towards = Direction.of(rows, solution, L, 1, one, one[0])
-            by_theta, by_points, _ = gradient(
-                here.at, here.whitening, [towards], here.work, moves=self.moves
-            )
-            by_theta += here.at.nugget()[1](-0.5 * precision)
+            towards = [Direction.of(solution, here.whitening.L, 1, one, one[0])]
+            of_rows = [each.without_points() for each in towards]
+            how = found.sites, of_rows, self.moves
+            parts = here.sum(gradient_of_sites, *problem, *how)
+            rest = over_points(here.at, here.whitening, towards, self.moves)
+            by_theta, by_points = map(np.add, parts, rest)
             return self.by_block(by_theta, by_points, here.places)
 
         def posterior():
             arrays = kept(here.whitening, [found.statistics], [solution])
-            arrays["_inducing_sites"] = found.sites
+            sites = found.sites
+            if not isinstance(sites, torch.Tensor):  # those of all rows are elsewhere
+                sites = _sites_here(here, problem, found)
+            arrays["_inducing_sites"] = sites[:2]
             return SitesThrough(self, covariance, likelihood, arrays)
 
         return Inference(
@@ -111,10 +108,10 @@ class _Visit:
     noise : float
         Its round-off.
     residual : float
-    next_sites, next_statistics
-        Where all sites would go.
-    scale : tensor (2, n)
-        One over units of the sites, for residuals.
+    next_sites : tensor (4, n), next_statistics
+        Where all sites would go; and one over their units, for residuals.
+    q : L_B, beta
+        What the next sites follow from.
     """
 
     sites: torch.Tensor
@@ -124,13 +121,7 @@ class _Visit:
     residual: float
     next_sites: torch.Tensor
     next_statistics: Statistics
-    scale: torch.Tensor
-
-    def part_of_the_way(self, length):
-        """Sites and statistics after a step of this length."""
-        sites = torch.lerp(self.sites, self.next_sites, length)
-        parts = self.statistics, self.next_statistics
-        return sites, Statistics.mixed(parts, (1 - length, length))
+    q: tuple
 
 
 class _Climb:
@@ -139,15 +130,12 @@ class _Climb:
     Parameters
     ----------
     here : Placed
-    likelihood : object
-        With ``rows(slice)`` and ``expectations(m, v)``.
+    problem : covariance, likelihood
+        The likelihood with ``rows(slice)`` and ``expectations(m, v)``.
     """
 
-    def __init__(self, here, likelihood):
-        self.here, self.likelihood = here, likelihood
-        self.prior = here.at.diag()[0] + here.at.nugget()[0]
-        self.L = here.whitening.L.to(self.prior)
-        self.kept = None
+    def __init__(self, here, problem):
+        self.here, self.problem = here, problem
 
     def top(self, sites, max_iter, tolerance):
         """The last _Visit, with the sites that it would go to; and how many there were.
@@ -155,12 +143,8 @@ class _Climb:
         Without sites from elsewhere f starts at 0 and certain: sites that are too
         narrow widen in a few steps.
         """
-        if sites is None:
-            zero = torch.zeros_like(self.prior)
-            _, slope, bend, _, _ = self.likelihood.expectations(zero, zero)
-            sites = torch.stack([-bend, slope])
         here, memory, length, n_visits = None, [], 1.0, 0
-        statistics = self._of_sites(sites)
+        sites, (statistics,) = self.here.each(beginning, *self.problem, sites)
         while n_visits < max_iter:
             n_visits += 1
             there = self._visit(sites, statistics)
@@ -175,89 +159,61 @@ class _Climb:
                 length /= 2
                 if length < SHORTEST:
                     break
-            proposed = _extrapolated(memory) if length == 1.0 else None
-            sites, statistics = proposed or here.part_of_the_way(length)
+            proposed = self._extrapolated(memory) if length == 1.0 else None
+            sites, statistics = proposed or self._part_of_the_way(here, length)
+        self.here.work.kept.clear()
         resting = {"sites": here.next_sites, "statistics": here.next_statistics}
         return replace(here, **resting), n_visits
-
-    def _of_sites(self, sites):
-        """Statistics of sites (2, n)."""
-        found = Statistics.zeros(len(self.L), 1, self.here.whitening.L)
-        for some, a in self._whitened():
-            self._add(found, a, *sites[:, some])
-        return found
 
     def _visit(self, sites, statistics):
         """The bound of q with these sites, and where they would go."""
         solution = Solution.of(statistics)
-        L_B, beta = (one.to(self.prior) for one in (solution.L_B, _mean(solution)))
-        found = Statistics.zeros(len(self.L), 1, self.here.whitening.L)
-        moved, scale, fit, gap = torch.empty_like(sites), torch.empty_like(sites), 0, 0
-        for some, a in self._whitened():
-            mean = (a.mT @ beta)[:, 0]
-            left = solve_lower(L_B, a).square().sum(0)
-            variance = (self.prior[some] - a.square().sum(0) + left).clamp(min=0)
-            terms = self.likelihood.rows(some).expectations(mean, variance)
-            log_p, slope, bend, _, _ = terms
-            moved[0, some], moved[1, some] = -bend, slope - bend * mean
-            scale[0, some], scale[1, some] = variance, variance.sqrt()
-            self._add(found, a, *moved[:, some])
-            precision, shift = sites[:, some]
-            of_mean = (slope - shift + precision * mean).abs() * variance.sqrt()
-            of_variance = (bend + precision).abs() * variance
-            fit = fit + torch.stack([log_p.sum(), log_p.abs().sum()])
-            gap = max(gap, torch.maximum(of_mean, of_variance).max().item())
-        fit, sizes = fit.tolist()
+        q = solution.L_B, _mean(solution)
+        moved, sums = self.here.each(visited, *self.problem, sites, *q)
+        found, fits, gap = sums
+        fit, sizes = fits.tolist()
         lost = _divergence(solution)
-        noise = 8 * torch.finfo(sites.dtype).eps * (1 + sizes + abs(lost))
-        value, noise = fit - lost, float(noise)
-        return _Visit(sites, statistics, value, noise, gap, moved, found, scale)
+        eps = torch.finfo(self.here.at.points.dtype).eps
+        value, noise = fit - lost, float(8 * eps * (1 + sizes + abs(lost)))
+        return _Visit(sites, statistics, value, noise, gap.value, moved, found, q)
 
-    def _whitened(self):
-        """Slices of rows, each with a = L^-1 k(Z, rows), which no pass changes."""
-        if self.kept is not None:
-            yield from self.kept
-            return
-        at, whitening = self.here.at, self.here.whitening
-        found, few = [], self.L.nbytes // len(self.L) * at.points.n <= KEPT
-        for some in whitening.blocks(at.points.n):
-            k = at.cross(whitening.Z, at.points[some])[0]
-            a = solve_lower(self.L, k)
-            if few:
-                found.append((some, a))
-            yield some, a
-        self.kept = found if few else None
+    def _part_of_the_way(self, visit, length):
+        """Sites and statistics after a step of this length."""
+        weights = 1 - length, length
+        both = visit.sites, visit.next_sites
+        sites, _ = self.here.work.each(mixed, *self.problem, weights, *both)
+        parts = visit.statistics, visit.next_statistics
+        return sites, Statistics.mixed(parts, weights)
 
-    def _add(self, found, a, precision, shift):
-        """Add the rows with these sites to Statistics."""
-        work, m = self.here.work, len(a)
-        scaled = torch.mul(a, precision, out=work.buffer("scaled", *a.shape))
-        product = torch.mm(scaled, a.mT, out=work.buffer("a a'", m, m))
-        found.S.add_(product.to(found.S))
-        found.b.add_((a @ shift[:, None]).to(found.b))
+    def _extrapolated(self, visits):
+        """Sites and their statistics where the residual of past visits would be least.
+
+        Anderson's method (Walker and Ni 2011): the sum of visits, of weights that add
+        up to 1. None where there is but one, or where a precision would not be
+        positive.
+        """
+        if len(visits) < 2:
+            return None
+        work, ends = self.here.work, [one.next_sites for one in visits]
+        begins = [one.sites for one in visits]
+        (gram,) = work.sum(gaps, *self.problem, *begins, *ends)
+        gram.diagonal().add_(1e-10 * gram.diagonal())
+        ones = torch.ones(len(visits), 1).to(gram)
+        weights = torch.linalg.solve(gram, ones)[:, 0]
+        weights = (weights / weights.sum()).tolist()
+        sites, (n_bad,) = work.each(mixed, *self.problem, weights, *ends)
+        if n_bad:
+            return None
+        return sites, Statistics.mixed([one.next_statistics for one in visits], weights)
 
 
-def _extrapolated(visits):
-    """Sites and their statistics where the residual of past visits would be least.
-
-    Anderson's method (Walker and Ni 2011): the sum of visits, of weights that add up to
-    1. None where there is but one, or where a precision would not be positive.
-    """
-    if len(visits) < 2:
-        return None
-    scale = visits[-1].scale
-    gaps = [((one.next_sites - one.sites) * scale).ravel() for one in visits]
-    gaps = double(torch.stack(gaps))
-    gram = gaps @ gaps.mT
-    gram.diagonal().add_(1e-10 * gram.diagonal())
-    ones = torch.ones(len(visits), 1).to(gram)
-    weights = torch.linalg.solve(gram, ones)[:, 0]
-    weights = (weights / weights.sum()).tolist()
-    pairs = zip(weights, visits, strict=True)
-    sites = sum(weight * one.next_sites for weight, one in pairs)
-    if not bool((sites[0] >= 0).all()):
-        return None
-    return sites, Statistics.mixed([one.next_statistics for one in visits], weights)
+def _sites_here(here, problem, visit):
+    """The sites that a visit ended with, of the rows of the covariance."""
+    through = here.theta, here.whitening.Z.objects, here.whitening.L
+    points = here.at.points
+    work = Workspace(points.dtype, points.device)
+    sites, _ = beginning(*problem, *through, None, work)
+    return visited(*problem, *through, sites, *visit.q, work)[0]
 
 
 def _mean(solution):

@@ -76,8 +76,9 @@ class Statistics:
     b : tensor (m, c)
     squares : tensor (c, c)
         sum_i lambda_i c_i c_i'.
-    rest : tensor (2,)
-        sum_i lambda_i (k_ii - |a_i|^2), and sum_i log lambda_i.
+    rest : tensor (4,)
+        sum_i lambda_i (k_ii - |a_i|^2), sum_i log lambda_i, how many rows there are,
+        and the log of the factor that their copies add (see `Observations.copies`).
     """
 
     S: torch.Tensor
@@ -88,7 +89,7 @@ class Statistics:
     @classmethod
     def zeros(cls, m, c, like):
         """Of no rows."""
-        return cls(*(like.new_zeros(shape) for shape in ((m, m), (m, c), (c, c), 2)))
+        return cls(*(like.new_zeros(shape) for shape in ((m, m), (m, c), (c, c), 4)))
 
     @classmethod
     def mixed(cls, parts, weights):
@@ -114,16 +115,16 @@ class Whitening:
     Z : Points
     L : tensor (m, m)
         Of K_uu with its jitter, in float64.
-    jitter : float
+    jitter : float, default=0.0
         In parts of the mean diagonal.
-    pull : callable
+    pull : callable, default=None
         The pullback of K_uu.
     """
 
     Z: object
     L: torch.Tensor
-    jitter: float
-    pull: Callable
+    jitter: float = 0.0
+    pull: Callable | None = None
 
     @classmethod
     def at(cls, at, Z, least=0.0):
@@ -152,7 +153,33 @@ class Whitening:
         return row_blocks(n, bytes_per_row, self.Z.device, FEWEST_ROWS)
 
 
-def statistics(at, whitening, factors, work):
+def statistics(covariance, likelihood, theta, Z, L, work):
+    """What noisy rows say: a list of Statistics, one of each factor.
+
+    They add up over shards of rows: see `Workspace.sum`.
+
+    Parameters
+    ----------
+    covariance : Covariance
+    likelihood : Observations
+    theta : ndarray (n_dims,) or None
+    Z : ndarray (m, d)
+        The points.
+    L : tensor (m, m)
+        As in `Whitening`.
+    work : Workspace
+    """
+    at = covariance.at(theta)
+    nugget, factors = at.nugget()[0], likelihood.factors()
+    rows = [rows_of(one, nugget) for one in factors]
+    found = sums(at, Whitening(at.points.others(Z), L), rows, work)
+    for one, total in zip(factors, found, strict=True):
+        total.rest[2] = len(one.y)
+        total.rest[3] = one.copies(nugget)[0]
+    return found
+
+
+def sums(at, whitening, factors, work):
     """The Statistics of each factor, from one pass over the rows of `at`.
 
     Parameters
@@ -197,12 +224,18 @@ class Solution:
         Of the columns under C^-1.
     missed : float
         sum_i lambda_i (k_ii - |a_i|^2).
+    n : float
+        Number of rows.
+    copies : float
+        Log of the factor that their copies add.
     """
 
     L_B: torch.Tensor
     b: torch.Tensor
     sums: Sums
     missed: float
+    n: float
+    copies: float
 
     @classmethod
     def of(cls, found):
@@ -216,6 +249,7 @@ class Solution:
     def with_factor(cls, L_B, b, squares, rest):
         """From the factor of B and the other Statistics."""
         V = solve_lower(L_B, b)
-        missed, logs = rest.tolist()
+        missed, logs, n, copies = rest.tolist()
         log_det = half_log_det(L_B).item() - 0.5 * logs
-        return cls(L_B, b, Sums((squares - V.mT @ V).cpu(), log_det), missed)
+        of_columns = Sums((squares - V.mT @ V).cpu(), log_det)
+        return cls(L_B, b, of_columns, missed, n, copies)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ..._linalg.memory import Workspace
 from ...exceptions import NotPositiveDefiniteError
 from ..columns import columns_of, log_density, weighted_columns
 from ..contract import Inference
@@ -60,25 +61,31 @@ class Vecchia:
         steps = (0.0,)
         if self.ladder and likelihood.has_noise:
             steps += JITTER_LADDER[likelihood.y.dtype]
-        problem = covariance, at, likelihood, start, theta is not None
+        if work is None:
+            work = Workspace(at.points.dtype, at.points.device)
+        problem = covariance, at, likelihood, start, theta, work
         for step in steps[:-1]:
             with suppress(NotPositiveDefiniteError):
                 return self._infer(*problem, step)
         return self._infer(*problem, steps[-1])
 
-    def _infer(self, covariance, at, likelihood, blocks, wants_gradient, step):
+    def _infer(self, covariance, at, likelihood, blocks, theta, work, step):
         """`infer` with the fraction `step` of mean(diag K) added to the noise."""
         scale = (at.diag()[0] + at.nugget()[0]).mean().item()
         added = step * scale
         observed = self.helped(likelihood, added)
-        found = [
-            self._one_factor(at, one, blocks, wants_gradient)
-            for one in observed.factors()
+        problem = covariance, likelihood, theta, self, added, work.share(blocks)
+        at_once = theta is not None and observed.basis is None
+        found = work.sum(sums_of_terms, *problem, at_once)
+        sums, of_terms = found[::2], found[1::2]
+        parts = [
+            self._beside_terms(at, one, blocks, of)
+            for one, of in zip(observed.factors(), sums, strict=True)
         ]
-        values, gradients, sums = zip(*found, strict=True)
 
         def gradient():
-            return {"kernel": sum(one() for one in gradients)}
+            total = of_terms if at_once else work.sum(slopes_of_terms, *problem, sums)
+            return {"kernel": sum(total) + sum(slope() for _, slope in parts)}
 
         def posterior():
             if self.leaving_out:
@@ -88,7 +95,7 @@ class Vecchia:
             return VecchiaPosterior(self, covariance, likelihood, arrays)
 
         return Inference(
-            sum(values),
+            sum(value for value, _ in parts),
             gradient,
             posterior,
             start=blocks,
@@ -96,28 +103,16 @@ class Vecchia:
             needed_help=step > 0,
         )
 
-    def _one_factor(self, at, observed, blocks, wants_gradient):
-        """The value, its gradient as a function, and the Sums, for one factor."""
-        n, columns = observed.y.shape[0], columns_of(observed)
+    def _beside_terms(self, at, observed, blocks, sums):
+        """The value of one factor, and what its gradient has beside that of terms."""
+        n = observed.y.shape[0]
         own, pull_own = self._own_noise(at, observed)
-        options = {"leaving_out": self.leaving_out}
-        at_once = wants_gradient and observed.basis is None
-        weights = torch.ones_like(columns[0]) if at_once else None
-        sums, of_terms = terms(at, observed, blocks, columns, weights, **options)
         copies, slope = (0.0, None) if self.leaving_out else observed.copies(own)
         if self.leaving_out and observed.weight is not None:
             rows = torch.as_tensor(blocks.sparse[:, -1]).long()
             n = blocks.scale * observed.weight.cpu()[rows].sum().item()
         value = log_density(sums, observed, n) + copies
-
-        def gradient():
-            total = of_terms
-            if total is None:
-                better = weighted_columns(observed, sums)
-                total = terms(at, observed, blocks, *better, **options)[1]
-            return total if slope is None else total + pull_own(slope)
-
-        return value, gradient, sums
+        return value, lambda: 0.0 if slope is None else pull_own(slope)
 
     def _own_noise(self, at, observed):
         """What each copy of a row has for itself, and its pullback: see `copies`."""
@@ -218,6 +213,32 @@ class Vecchia:
             return VecchiaPosterior(self, covariance, likelihood, arrays)
 
         return Inference(total, None, kept)
+
+
+def sums_of_terms(covariance, likelihood, theta, method, added, blocks, slopes, work):
+    """Of each factor the Sums of these blocks and, with `slopes`, their gradient.
+
+    In one list, which adds up over parts of the blocks; without slopes gradients are
+    empty.
+    """
+    at, found = covariance.at(theta), []
+    options = {"leaving_out": method.leaving_out}
+    for one in method.helped(likelihood, added).factors():
+        columns = columns_of(one)
+        weights = torch.ones_like(columns[0]) if slopes else None
+        sums, gradient = terms(at, one, blocks, columns, weights, **options)
+        found += [sums, np.zeros(0) if gradient is None else gradient]
+    return found
+
+
+def slopes_of_terms(covariance, likelihood, theta, method, added, blocks, sums, work):
+    """Of each factor the gradient of these blocks, where the Sums of all are known."""
+    at, options = covariance.at(theta), {"leaving_out": method.leaving_out}
+    factors = method.helped(likelihood, added).factors()
+    return [
+        terms(at, one, blocks, *weighted_columns(one, of), **options)[1]
+        for one, of in zip(factors, sums, strict=True)
+    ]
 
 
 def _kept(blocks, sums, added):

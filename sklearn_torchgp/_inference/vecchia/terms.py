@@ -16,6 +16,7 @@ In one *dense* block all rows are terms: S = C'K^-1 C.
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from ..._linalg.precision import double
@@ -41,6 +42,12 @@ class Blocks:
     dense: object
     sparse: object
     scale: float = 1.0
+
+    def parts(self, n):
+        """The same in n parts, the dense block in the first one."""
+        sparse = np.array_split(self.sparse, n)
+        dense = [self.dense, *[self.dense[:0]] * (n - 1)]
+        return [Blocks(*part, self.scale) for part in zip(dense, sparse, strict=True)]
 
 
 def terms(at, observed, blocks, columns, weights=None, *, leaving_out=False):

@@ -8,6 +8,7 @@ import numpy as np
 from ..._data.arrays import ArrayKind, as_numpy
 from ..._data.rows import is_table
 from ..._inference import Inducing, InducingSites, Places
+from ..._inference.inducing.points import MOST_ROWS
 from ..._inference.inducing.statistics import jitter_of
 from ...exceptions import JitterWarning, callers_level
 from ..stages import Stage
@@ -61,6 +62,9 @@ class InducingPlan(PlanWithoutMatrix):
     def method(self, estimator, objective="lml", *, ladder=False):
         return Inducing(points_of(estimator), seed=estimator._fit_record.seed)
 
+    def n_drawn(self, estimator):
+        return n_learnt_on(estimator) or max(MOST_ROWS, _size(estimator))
+
     def memory(self, estimator, n):
         return MATRICES * _n_points(estimator, n) ** 2, FEWER_POINTS
 
@@ -94,8 +98,7 @@ def _warn_of_little_noise(model):
 def courses(estimator, every):
     """The stages of a fit to the rows of a model, whose method is through points."""
     method, n = every.method, every.n
-    rows = _learnt_on(estimator, method, n)
-    few = every if len(rows) == n else every.rows(rows)
+    few = _learnt_on(estimator, every)
     if not estimator._optimises_itself():
         return [Course(estimator, few).stage(), Course(estimator, every).stage()]
     on_all = Course(estimator, every, kept=True).stage(ON_ALL_ROWS, n)
@@ -113,13 +116,28 @@ def courses(estimator, every):
     ]
 
 
-def _learnt_on(estimator, method, n):
-    """Some of n rows at random, no fewer than points: an ascending ndarray."""
+def _learnt_on(estimator, every):
+    """The model of some rows, drawn at random and in their order, or that of all."""
+    most = n_learnt_on(estimator)
+    if most is None or most >= every.n:
+        return every
+    if every.shards is not None:  # of which these were drawn
+        return every.here()
+    order = np.random.RandomState(every.method.seed).permutation(every.n)
+    return every.rows(np.sort(order[:most]))
+
+
+def n_learnt_on(estimator):
+    """Most rows that points are learnt on, no fewer than points; None for all."""
     if estimator.optimizer_rows is None:
-        return np.arange(n)
-    m = len(method.points) if np.ndim(method.points) else method.points
-    size = max(ROWS * estimator.optimizer_rows, m)
-    return np.sort(np.random.RandomState(method.seed).permutation(n)[:size])
+        return None
+    return max(ROWS * estimator.optimizer_rows, _size(estimator))
+
+
+def _size(estimator):
+    """How many points are asked for."""
+    points = points_given(estimator.inducing_points)
+    return len(points) if np.ndim(points) else points
 
 
 class Course:

@@ -18,9 +18,12 @@ class Plan:
     ----------
     absent : dict of str to str
         Fitted attributes that there are none of -> why, and what to use instead.
+    shares_terms : bool
+        Whether workers of a cluster that all have all rows share out the terms of
+        what is summed.
     """
 
-    absent = {}
+    absent, shares_terms = {}, False
 
     def check_options(self, estimator):
         """Raise ValueError for a parameter of this method, whatever method is used."""
@@ -49,6 +52,10 @@ class Plan:
     def seed(self, rng):
         """Of what is drawn at random; 0 where nothing is."""
         return 0
+
+    def n_drawn(self, estimator):
+        """How many rows of Dask arrays `fit` wants in memory; None for all."""
+        return None
 
     def memory(self, estimator, n):
         """How many numbers must be held for n rows, and what helps if they cannot."""

@@ -24,6 +24,7 @@ class VecchiaPlan(PlanWithoutMatrix):
 
     name, keeps = "vecchia", "order_"
     absent = {"L_": _NO_FACTOR, "alpha_": _NO_FACTOR}
+    shares_terms = True
 
     def check_options(self, estimator):
         names = "n_neighbors", "n_neighbors_predict", "optimizer_rows"
