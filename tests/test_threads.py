@@ -96,7 +96,7 @@ def test_lapack_cannot_be_called_with_several_threads(name, n, monkeypatch):
 
 
 # Routines for one right-hand side, for which OpenBLAS wakes no worker.
-OF_ONE_COLUMN = {"solve_vector", "_solve_lower"}
+OF_ONE_COLUMN = {"solve_vector", "_solve_triangle"}
 PACKAGE = Path(sklearn_torchgp.__file__).parent
 
 
