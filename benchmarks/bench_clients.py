@@ -2,10 +2,10 @@
 
 Each program is a client's own loop of 40 steps, in a process of its own, imports not
 counted: with scikit-learn's regressor and with ours, by turns, on one thread and on
-two, alone and (without --quick) beside a process that keeps a core busy. Beside times
-stands how many of them passed within the regressor, whose calls are all that the class
-can make quicker, and how many steps suggested the same rows. Absent clients are left
-out.
+two, alone and beside a process that keeps a core busy, three times (once with --quick;
+medians). Beside times stands how many of them passed within the regressor, whose calls
+are all that the class can make quicker, and how many steps suggested the same rows.
+Absent clients are left out.
 """
 
 import argparse
@@ -278,7 +278,7 @@ def main():
         if importlib.util.find_spec(module) is None:
             print(f"{program}: {module} is absent")
             continue
-        for busy in (False,) if args.quick else (False, True):
+        for busy in (False, True):
             for threads in (1, 2):
                 rows += compare(program, threads, busy, 1 if args.quick else 3)
     save("clients", rows, args)
