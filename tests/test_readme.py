@@ -64,6 +64,21 @@ def test_the_readmes_code_runs(tmp_path, monkeypatch):
     np.testing.assert_allclose(names["p"].sum(axis=1), 1)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("README.rst", "CHANGES.rst", "CONTRIBUTING.rst"),
+        *(f"benchmarks/{name}.rst" for name in ("README", "SCALE", "PROFILE")),
+    ],
+)
+def test_documents_are_well_formed(name):
+    core = pytest.importorskip("docutils.core")
+    if not (ROOT / name).exists():
+        pytest.skip("it is not here")
+    strict = {"halt_level": 2, "report_level": 5}
+    core.publish_string((ROOT / name).read_text(), settings_overrides=strict)
+
+
 @pytest.mark.parametrize("name", ["README.rst", "benchmarks/README.rst"])
 def test_every_file_that_is_named_is_there(name):
     if not (ROOT / "benchmarks").is_dir():
