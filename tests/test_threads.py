@@ -209,4 +209,5 @@ def test_public_calls_give_the_limit_back_as_found(name, small, monkeypatch):
             PUBLIC[name](model)
             assert blas_threads() == before
     assert set(seen) <= {1}
-    assert seen or name == "predict"
+    # Of a whole matrix on panels LAPACK has the factors of blocks only.
+    assert seen or name == "predict" or not small
