@@ -35,15 +35,15 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
 
     `eps` is the relative round-off of the objective: below 10 eps no decrease can be
     told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). With
-    `must_be_flat` that alone is no convergence: the slope has to be small, too, and
-    where it is not the search begins anew there, without what it learned of the
-    curvature, in `MOST_SEARCHES` searches at most. An `obj_func` may have a limit of
+    `must_be_flat` that alone is no convergence: the slope has to be small, too, or a
+    search begun anew there, without what was learned of the curvature, to gain less
+    than 0.01 nat: `MOST_SEARCHES` searches at most. An `obj_func` may have a limit of
     its own, `max_iterations`, and a `unit`, and one with a method `iteration_ended`
     hears of each iteration.
     """
     most = getattr(obj_func, "max_iterations", None)
     nat = 1 / getattr(obj_func, "unit", 1.0)
-    theta, n_iterations = initial_theta, 0
+    theta, n_iterations, before = initial_theta, 0, np.inf
     with one_blas_thread():
         for _ in range(MOST_SEARCHES):
             result = scipy.optimize.minimize(
@@ -59,8 +59,12 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
                 },
             )
             theta, n_iterations = result.x, n_iterations + int(result.nit)
+            gained, before = before - result.fun, result.fun
             flat = _is_flat(result, bounds, eps, nat)
-            if flat or not (must_be_flat and result.success and result.nit):
+            # Steep sides of a narrow valley: the gradient itself leads nowhere.
+            flat = flat or bool(result.success and 0 <= gained < 0.01 * nat)
+            limit = result.status in (1, STOPPED)
+            if flat or limit or not must_be_flat:
                 break
     ended = flat or bool(result.success and not must_be_flat)
     stopped = result.get("status") == STOPPED
