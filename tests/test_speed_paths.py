@@ -208,7 +208,7 @@ def test_mixed_precision_has_no_value_where_float32_cannot_carry_it():
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("noise", [0.05, 1e-3])
+@pytest.mark.parametrize("noise", [0.05, 1e-3, 1e-4])
 def test_mixed_precision_ends_at_the_optimum_of_float64(seed, noise):
     """Also where float32 carries nothing, or not the optimum."""
     rng = np.random.RandomState(seed)

@@ -261,10 +261,11 @@ class GPEstimator(Validation, CallbackSupportMixin):
         if callable(self.optimizer):
             return self.optimizer(obj_func, initial_theta, bounds=bounds)
         if self.optimizer in OPTIMIZERS:
-            exact = self.dtype == "float64"
-            eps = torch.finfo(torch.float64 if exact else torch.float32).eps
+            low = self.dtype == "float32"
+            eps = torch.finfo(torch.float32 if low else torch.float64).eps
+            eps = getattr(obj_func, "eps", None) or eps
             # Low precision has no small decreases, whatever the slope.
-            precision = {"eps": eps, "must_be_flat": not exact}
+            precision = {"eps": eps, "must_be_flat": eps > 1e-10}
             if len(initial_theta) > self.kernel_.n_dims:
                 precision = {"eps": EPS_OF_WEIGHTS}
             return lbfgsb(obj_func, initial_theta, bounds, **precision)

@@ -5,10 +5,10 @@ import scipy.optimize
 
 from .._linalg.threads import one_blas_thread
 
-# SciPy's status after a StopIteration.
-STOPPED = 99
+# SciPy's status at the limit of iterations, and after a StopIteration.
+AT_LIMIT, STOPPED = 1, 99
 
-# How often it may begin where only decreases have become small, not the slope.
+# How often a search may begin where decreases have become small and the slope not.
 MOST_SEARCHES = 4
 
 
@@ -35,45 +35,48 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
 
     `eps` is the relative round-off of the objective: below 10 eps no decrease can be
     told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). With
-    `must_be_flat` that alone is no convergence: the slope has to be small, too, or a
-    search begun anew there, without what was learned of the curvature, to gain less
-    than 0.01 nat: `MOST_SEARCHES` searches at most. An `obj_func` may have a limit of
-    its own, `max_iterations`, and a `unit`, and one with a method `iteration_ended`
+    `must_be_flat` that alone is no convergence: the slope has to be small, too. Where
+    it is not, then and after a line search without a decrease, a search begins anew
+    there, without what was learned of the curvature, `MOST_SEARCHES` in all; one that
+    gains less than 0.01 nat is at rest. An `obj_func` may have a limit of its own,
+    `max_iterations`, a `unit`, and an `eps`, and one with a method `iteration_ended`
     hears of each iteration.
     """
-    most = getattr(obj_func, "max_iterations", None)
+    most = getattr(obj_func, "max_iterations", None) or 15000
     nat = 1 / getattr(obj_func, "unit", 1.0)
-    theta, n_iterations, before = initial_theta, 0, np.inf
+    theta, n_iterations, lowest = initial_theta, 0, None
     with one_blas_thread():
         for _ in range(MOST_SEARCHES):
-            result = scipy.optimize.minimize(
-                _Retreating(obj_func),
-                theta,
-                method="L-BFGS-B",
-                jac=True,
-                bounds=bounds,
-                callback=getattr(obj_func, "iteration_ended", None),
-                options={
-                    "ftol": max(2.220446049250313e-09, 10 * eps),
-                    "maxiter": (most or 15000) - n_iterations,
-                },
-            )
+            result = _search(obj_func, theta, bounds, eps, most - n_iterations)
             theta, n_iterations = result.x, n_iterations + int(result.nit)
-            gained, before = before - result.fun, result.fun
             flat = _is_flat(result, bounds, eps, nat)
-            # Steep sides of a narrow valley: the gradient itself leads nowhere.
-            flat = flat or bool(result.success and 0 <= gained < 0.01 * nat)
-            limit = result.status in (1, STOPPED)
-            if flat or limit or not must_be_flat:
+            if result.success and lowest is not None:
+                # Steep sides of a narrow valley: the gradient itself leads nowhere.
+                flat = flat or lowest - result.fun < 0.01 * nat
+            lowest = result.fun
+            at_rest = flat or (result.success and not must_be_flat)
+            cut_short = result.get("status") in (AT_LIMIT, STOPPED)
+            if at_rest or cut_short or not result.nit:
                 break
-    ended = flat or bool(result.success and not must_be_flat)
     stopped = result.get("status") == STOPPED
     return Optimum(
         result.x,
         result.fun,
         n_iterations=n_iterations,
-        converged=None if stopped else ended and bool(np.isfinite(result.fun)),
+        converged=None if stopped else bool(at_rest and np.isfinite(result.fun)),
         message=str(result.message),
+    )
+
+
+def _search(obj_func, theta, bounds, eps, most):
+    return scipy.optimize.minimize(
+        _Retreating(obj_func),
+        theta,
+        method="L-BFGS-B",
+        jac=True,
+        bounds=bounds,
+        callback=getattr(obj_func, "iteration_ended", None),
+        options={"ftol": max(2.220446049250313e-09, 10 * eps), "maxiter": most},
     )
 
 
@@ -107,10 +110,17 @@ def _is_flat(result, bounds, eps, nat):
 
     L-BFGS-B reports an abnormal line search when round-off leaves it no measurable
     decrease; that is convergence, not failure, where a hyperparameter times e would
-    gain less than 0.01 nat (in float32 0.1, or more where round-off hides more).
+    gain less than 0.01 nat (in float32 0.1, or more where round-off hides more), or
+    a step to the minimum of the quadratic model would: g'H^-1 g / 2.
     """
+    if not np.isfinite(result.fun):
+        return False
     lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
     step = np.clip(result.x - result.jac, lower, upper) - result.x
     least = 0.01 if eps < 1e-10 else 0.1
     small = max(least * nat, max(1e-5, eps**0.5) * abs(result.fun))
-    return bool(np.isfinite(result.fun) and np.all(np.abs(step) <= small))
+    if np.all(np.abs(step) <= small):
+        return True
+    if result.success or not result.nit or "hess_inv" not in result:
+        return False
+    return bool(step @ result.hess_inv.matvec(step) / 2 < 0.01 * nat)

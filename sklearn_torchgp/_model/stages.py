@@ -23,6 +23,8 @@ class Stage(NamedTuple):
         step of L-BFGS-B is the gradient itself: in nats a row it stays near, in nats it
         ends in a corner of the bounds, and the way back costs evaluations (4000 rows of
         elevators: 59 in place of 104, the last stage 6 in place of 8 to 11).
+    eps : float, default=None
+        Relative round-off of the objective, where it is not that of the dtype.
     begin : callable (record) -> vector, default=None
         What is optimised in this stage: theta of the record, and perhaps more.
     end : callable (record, vector) -> theta, default=None
@@ -33,6 +35,7 @@ class Stage(NamedTuple):
     objective: Any
     max_iterations: int | None = None
     unit: float = 1.0
+    eps: float | None = None
     begin: Any = None
     end: Any = None
 

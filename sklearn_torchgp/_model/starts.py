@@ -119,7 +119,7 @@ def _climb(record, stages, which, minimise, bounds, watch=None):
     stages = [Stage(*one) for one in stages]
     for stage in stages[which]:
         kind = _Negative if watch is None else partial(_Watched, watch)
-        negative = kind(stage.objective, stage.max_iterations, stage.unit)
+        negative = kind(stage.objective, stage.max_iterations, stage.unit, stage.eps)
         vector = record.theta if stage.begin is None else stage.begin(record)
         free = np.tile([-np.inf, np.inf], (len(vector) - len(record.theta), 1))
         limits = np.vstack([bounds, free]) if len(free) else bounds
@@ -150,9 +150,10 @@ def _climb(record, stages, which, minimise, bounds, watch=None):
 class _Negative:
     """theta, eval_gradient=True -> -value [, -gradient]; notes values and failures."""
 
-    def __init__(self, objective, max_iterations=None, unit=1.0):
+    def __init__(self, objective, max_iterations=None, unit=1.0, eps=None):
         self.objective, self.max_iterations = objective, max_iterations
-        self.path, self.failures, self.unit = [], 0, unit
+        self.path, self.failures = [], 0
+        self.unit, self.eps = unit, eps
 
     def __call__(self, theta, eval_gradient=True):
         result = self.objective(theta, eval_gradient)

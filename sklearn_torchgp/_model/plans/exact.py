@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
+import torch
+
 from ..._covariance.weights import networks
 from ..._data.arrays import as_numpy
 from ..._inference import Exact, loo_log_density, mixed_evidence
@@ -39,7 +41,8 @@ class ExactPlan(Plan):
             return [Stage(n, estimator._objective(None))]
         if estimator.dtype == "mixed":
             model = estimator._model(MIXED)
-            stages.append(Stage("float32", estimator._objective(model)))
+            eps = torch.finfo(torch.float32).eps
+            stages.append(Stage("float32", estimator._objective(model), eps=eps))
         if estimator.optimizer == "coarse-to-fine":
             model = estimator._model(METHODS[estimator.objective])
             for rows in growing_subsets(n):
