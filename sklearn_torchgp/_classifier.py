@@ -8,12 +8,11 @@ from sklearn.base import clone
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import CompoundKernel, Kernel
 from sklearn.metrics import accuracy_score
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from ._classification.elsewhere import Bind, classes_of_table
+from ._classification.elsewhere import coded, shards_elsewhere
 from ._classification.latent import LatentOutputs
 from ._classification.latent_gp import LatentGP, Settings
 from ._classification.multiclass import OneVsOne, OneVsRest
@@ -26,16 +25,14 @@ from ._data.arrays import (
     resolve_device,
 )
 from ._data.rows import check_weights
-from ._data.shards import is_dask
 from ._model.base import GPEstimator
 from ._model.default import AUTO
-from ._model.elsewhere import brought, check_options
+from ._model.elsewhere import brought
 from ._model.methods import (
     METHODS_OF_CLASSIFIERS,
     check_method,
     choose_classification,
 )
-from ._model.plans import PLANS
 from ._model.plans.inducing import points_given
 from ._model.plans.plan import check_numbers
 
@@ -282,16 +279,16 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
                     "kernel cannot be a CompoundKernel: give one kernel, of which "
                     "every binary problem optimises its own copy."
                 )
-            X, y, weight, bind = self._training_set(X, y, sample_weight)
+            X, y, weight, shards = self._training_set(X, y, sample_weight)
             chosen = choose_classification(self, X, self._is_softmax())
             self.method_, self.method_reason_ = chosen
             problem, options = self._problem(), {}
             if isinstance(problem, LatentGP):
                 last = getattr(self, "base_estimator_", None)
                 options["before"] = last if isinstance(last, LatentGP) else None
-                options["shards"] = bind and bind(1)
+                options["shards"] = shards and shards(1)
             else:
-                options["shards"] = bind
+                options["shards"] = shards
             self.base_estimator_ = problem
             problem.fit(X, y, weight, watch=self._watch, **options)
             self.log_marginal_likelihood_value_ = problem.log_marginal_likelihood()
@@ -322,16 +319,10 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
     def _training_set(self, X, y, sample_weight):
         """Rows of positive weight, their class codes and weights (None: all 1).
 
-        Of Dask arrays whose rows stay where they are they are a draw; last comes None,
-        or a function from the code of a class to the Shards of its problem.
+        Last come the `shards_elsewhere` of rows of Dask arrays.
         """
-        y_kind, table = ArrayKind(None if is_dask(X) else y), None
-        if is_dask(X):
-            check_options(self, ["inducing"])
-            rng = check_random_state(self.random_state)
-            given = PLANS["inducing"], rng, X, y, sample_weight
-            given, table = brought(self, *given, numbers=False)
-            X, y, sample_weight, _ = given
+        (X, y, sample_weight, _), others = brought(self, X, y, sample_weight)
+        y_kind = ArrayKind(y)
         X, y, kind = self._validate_training_data(X, y, multi_output=False)
         self._no_rows = kind(np.empty(0))
         check_classification_targets(y)
@@ -343,12 +334,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             y, weight = y[rows], weight[rows]
         elif self.copy_X_train:
             X = np.copy(X)
-        if table is None:
-            classes, codes = np.unique(y, return_inverse=True)
-            frequency = np.bincount(codes, weights=weight)
-        else:
-            classes, frequency = classes_of_table(table)
-            codes = np.searchsorted(classes, y)
+        classes, codes, frequency = coded(y, weight, others)
         if len(classes) == 1:
             raise ValueError(
                 f"{type(self).__name__} requires at least 2 distinct classes in y, "
@@ -368,10 +354,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             )
         self.classes_ = y_kind(classes) if classes.dtype.kind in "biuf" else classes
         self.n_classes_ = len(classes)
-        if table is None:
-            return X, codes, weight, None
-        of_all = classes, factors, self.link, self.dtype, self.device, table.n
-        return X, codes, weight, lambda code: table.shards(Bind(*of_all, code))
+        return X, codes, weight, shards_elsewhere(self, others, classes, factors)
 
     def _attributes_at(self, vector):
         """Those of one problem; None of one of several, which says nothing of the

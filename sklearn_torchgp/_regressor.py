@@ -16,11 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows
-from ._data.shards import GONE, is_dask
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator, checked_theta
 from ._model.default import AUTO, is_auto
-from ._model.elsewhere import brought, check_options, copies
+from ._model.elsewhere import brought
 from ._model.initial import given_kernel, starting_kernel
 from ._model.methods import check_regression, choose_method
 from ._model.model import Model
@@ -38,7 +37,7 @@ from ._regression.attributes import (
     targets_of,
 )
 from ._regression.conditioning import condition, extend, set_values
-from ._regression.elsewhere import Bind, targets_of_table
+from ._regression.elsewhere import shards_elsewhere, targets_elsewhere
 from ._regression.leave_one_out import LeaveOneOut
 from ._regression.multioutput import check_multi_output, extend_outputs, fit_outputs
 from ._regression.observations import (
@@ -465,14 +464,9 @@ class TorchGPRegressor(
         metadata = {"sample_weight": sample_weight, "noise_variance": noise_variance}
         with self._all_or_nothing(X=X, y=y, **metadata):
             self._check_params()
-            self._kept, table = Kept(), None
+            self._kept, given = Kept(), (X, y, sample_weight, noise_variance)
             self._rng = check_random_state(self.random_state)
-            spread = is_dask(X)
-            if spread:
-                check_options(self, ["inducing", "vecchia"])
-                given = self._rng, X, y, sample_weight, noise_variance
-                given, table = brought(self, PLANS[self.method], *given)
-                X, y, sample_weight, noise_variance = given
+            (X, y, sample_weight, noise_variance), others = brought(self, *given)
             if self.multi_output != "shared":
                 return fit_outputs(self, X, y, sample_weight, noise_variance)
             X, y, kind = self._validate_training_data(X, y, **_NUMBERS)
@@ -487,11 +481,8 @@ class TorchGPRegressor(
             if rows.weight is not None:
                 cpu = torch.device("cpu")
                 check_copies(self._covariance(kernel, rows.X, cpu), rows.weight)
-            self._set_training_rows(rows, kernel, kind, table)
             self.kernel_, plan = kernel, self._plan
-            if spread and plan.shares_terms:
-                shards = copies(self._model())
-                self._fit_record = replace(self._fit_record, shards=shards)
+            self._set_training_rows(rows, kind, others)
             n = self.y_train_.shape[0]
             device = self._device_for(n)
             n_numbers, cure = plan.memory(self, n)
@@ -508,9 +499,7 @@ class TorchGPRegressor(
                 )
                 plan.settle(self)
                 set_values(self, reached, condition(self, kind))
-            if spread:
-                left = GONE if table is not None else None
-                self._fit_record = replace(self._fit_record, shards=left)
+            self._fit_record = self._fit_record.without_shards()
         return self
 
     def partial_fit(self, X, y, sample_weight=None, noise_variance=None):
@@ -676,37 +665,28 @@ class TorchGPRegressor(
         check_regression(self)
         check_multi_output(self)
 
-    def _set_training_rows(self, rows, kernel, kind, table=None):
+    def _set_training_rows(self, rows, kind, others):
         """The map of the targets and the rows of the process, as fitted attributes.
 
-        Of a Table, they are some of its rows.
+        There may be `others`: see `brought`.
         """
-        rows, targets = self._plan.given_rows(self, rows, kernel), None
-        if table is not None:
-            options = self.mean, self._normalizes_y, self.dtype == "float32"
-            targets = targets_of_table(table, *options)
-        rows = learn_targets(self, rows, kind, targets)
+        plan, kernel = self._plan, self.kernel_
+        rows = plan.given_rows(self, rows, kernel)
+        rows = learn_targets(self, rows, kind, targets_elsewhere(self, others))
         self._acquaint(kernel, rows.X, rows.y)
-        rows = self._plan.process_rows(self, rows, kernel)
+        rows = plan.process_rows(self, rows, kernel)
         self._fit_record = replace(
             self._fit_record,
             kernel_given=given_kernel(self),
             kept=rows.kept,
-            seed=self._plan.seed(self._rng),
+            seed=plan.seed(self._rng),
             **rows.merging,
         )
-        if table is not None:
-            self._fit_record = self._with_shards(table, targets, kernel, rows.X)
         copy = np.copy if self.copy_X_train else np.asarray
         set_rows(self, replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
-
-    def _with_shards(self, table, targets, kernel, X):
-        """The record of this fit with all rows of a Table, of which some are X."""
-        merges = counts_copies(self, kernel, X)
-        alpha = np.asarray(as_numpy(self.alpha)).item()
-        columns = self._fit_record.columns
-        bind = Bind(targets, columns, alpha, merges, self.dtype, self.device, table.n)
-        return replace(self._fit_record, shards=table.shards(bind))
+        merges = others is not None and counts_copies(self, kernel, rows.X)
+        shards = shards_elsewhere(self, others, merges)
+        self._fit_record = replace(self._fit_record, shards=shards)
 
     def _training_model(self):
         """The model whose value is the objective."""

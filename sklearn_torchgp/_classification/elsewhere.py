@@ -1,6 +1,7 @@
 """Labels of rows that stay on a cluster: their classes, and how rows are bound."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,25 @@ from .._data.arrays import resolve_device, resolve_dtype
 from .._likelihoods import Bernoulli
 
 
-def classes_of_table(table):
-    """The classes (C,) of all rows of a Table, and their weighted frequency (C,)."""
-    classes = np.unique(np.concatenate(table.each(_classes)))
-    return classes, table.total(_frequency, classes)
+def coded(y, weight, others):
+    """Classes (C,) of all rows, the code of each y, and frequencies (C,) by weight.
+
+    Of `others`, a Table, y are but some.
+    """
+    if others is None:
+        classes, codes = np.unique(y, return_inverse=True)
+        return classes, codes, np.bincount(codes, weights=weight)
+    classes = np.unique(np.concatenate(others.each(_classes)))
+    return classes, np.searchsorted(classes, y), others.total(_frequency, classes)
+
+
+def shards_elsewhere(estimator, others, classes, factors):
+    """None, or a function from the code of a class to the Shards of its problem."""
+    if others is None:
+        return None
+    where = estimator.dtype, estimator.device, others.n
+    bind = partial(Bind, classes, factors, estimator.link, *where)
+    return lambda code: others.shards(bind(code))
 
 
 @dataclass(frozen=True)
@@ -30,7 +46,7 @@ class Bind:
     dtype, device : as the estimator has them
     n : int
         Number of all rows, which decides on the device.
-    positive : int, default=1
+    positive : int
         Code of the class that is 1 in this problem.
     """
 
@@ -40,7 +56,7 @@ class Bind:
     dtype: str
     device: Any
     n: int
-    positive: int = 1
+    positive: int
 
     def __call__(self, rows):
         dtype = resolve_dtype(self.dtype)

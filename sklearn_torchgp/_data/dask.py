@@ -11,7 +11,7 @@ from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from .rows import Rows
 from .spread import Copies, Shards
 
-__all__ = ["Copies", "Table", "computed", "current_client"]
+__all__ = ["Replicas", "Table", "computed", "current_client"]
 
 
 def current_client():
@@ -27,6 +27,22 @@ def current_client():
 def computed(*arrays):
     """Dask arrays as ndarrays, other things as they are."""
     return dask.compute(*arrays)
+
+
+class Replicas:
+    """Workers that get all rows, which are here."""
+
+    are_all_here = True
+
+    def __init__(self, client):
+        self.client = client
+
+    def shards(self, model):
+        """The rows of a Model as its method sees them; None on an accelerator."""
+        points = model.covariance.points
+        if points.device.type != "cpu":
+            return None
+        return Copies(self.client, points, model.likelihood)
 
 
 class Table:
@@ -47,6 +63,8 @@ class Table:
     n : int
         Number of rows, without those of weight zero.
     """
+
+    are_all_here = False
 
     def __init__(self, client, X, y, weight=None, noise=None, *, numbers=True):
         self.client = client

@@ -13,6 +13,7 @@ import torch
 
 from .._linalg.memory import Workspace
 from .._linalg.threads import one_blas_thread
+from .shards import GONE
 
 
 class Shards:
@@ -28,7 +29,11 @@ class Shards:
     n : int
         Number of rows, equal ones of a part perhaps once.
     groups : list of (address, Future of a list of what `bind` answers)
+    left : Gone or None
+        What a fit leaves of them.
     """
+
+    left = GONE
 
     def __init__(self, table, bind):
         self.client = table.client
@@ -62,6 +67,8 @@ class Copies(Shards):
     points : Points
     likelihood : object
     """
+
+    left = None
 
     def __init__(self, client, points, likelihood):
         self.client, self.n = client, points.n

@@ -4,47 +4,51 @@ from copy import deepcopy
 
 import numpy as np
 from sklearn.base import is_regressor
+from sklearn.utils import check_random_state
 
 from .._data.arrays import as_numpy
+from .._data.shards import is_dask
+from .plans import PLANS
 
 
-def brought(estimator, plan, rng, X, y, weight=None, noise=None, *, numbers=True):
-    """Of Dask arrays the rows that a fit wants in memory, and the Table of all others.
+def brought(estimator, X, y, weight=None, noise=None):
+    """Of Dask arrays the rows that a fit wants in memory, and where all others are.
 
     Without a Client in place Dask's threads compute the arrays, and all rows come. They
-    are drawn by `rng` as the fit would draw them, which is left as it was.
+    are drawn as the fit would draw them.
 
     Returns
     -------
     arrays : X, y, weight, noise
-        ndarrays; of rows that were drawn where there is a Table.
-    table : Table or None
-        None where these are all rows.
-    """
-    from .._data.dask import Table, computed, current_client
+        As they are where X is no Dask array; else ndarrays, perhaps of some rows.
+    others : Table, Replicas or None
+        All rows, of which those are a draw; or the workers that get all of them; None
+        where neither is.
 
-    client = current_client()
-    if client is None or plan.n_drawn(estimator) is None:
-        return computed(X, y, weight, noise), None
-    table = Table(client, X, y, weight, noise, numbers=numbers)
-    seed = plan.seed(deepcopy(rng))
+    Raises
+    ------
+    ValueError
+        For options that want all rows of Dask arrays in one place.
+    """
+    if not is_dask(X):
+        return (X, y, weight, noise), None
+    numbers = is_regressor(estimator)
+    _check_options(estimator, ["inducing", "vecchia"] if numbers else ["inducing"])
+    from .._data.dask import Replicas, Table, computed, current_client
+
+    client, plan = current_client(), PLANS[estimator.method]
     most = plan.n_drawn(estimator)
+    if client is None or most is None:
+        copied = client is not None and plan.shares_terms
+        return computed(X, y, weight, noise), Replicas(client) if copied else None
+    table = Table(client, X, y, weight, noise, numbers=numbers)
+    seed = plan.seed(deepcopy(check_random_state(estimator.random_state)))
     arrays = table.drawn(most, seed)
     learns_on_all = estimator.optimizer_rows is None
     return arrays, table if learns_on_all or table.n > most else None
 
 
-def copies(model):
-    """The Shards of a model all of whose rows are here, with a Client in place."""
-    from .._data.dask import Copies, current_client
-
-    client, points = current_client(), model.covariance.points
-    if client is None or points.device.type != "cpu":
-        return None
-    return Copies(client, points, model.likelihood)
-
-
-def check_options(estimator, allowed):
+def _check_options(estimator, allowed):
     """Raise ValueError for options that want all rows of Dask arrays in one place.
 
     Parameters

@@ -7,24 +7,43 @@ import numpy as np
 import torch
 
 from .._covariance import Points
-from .._data.arrays import resolve_device, resolve_dtype
+from .._data.arrays import as_numpy, resolve_device, resolve_dtype
+from .attributes import targets_of
 from .observations import observations, training_noise
 from .targets import Targets, scale_of
 
 
-def targets_of_table(table, mean, normalize_y, in_float32):
-    """The Targets that `Targets.fit` learns, from sums over the rows of a Table."""
-    centres = normalize_y or (in_float32 and mean != "zero")
-    if not centres:
-        shape = table.each(_shape)[0] or 1
+def targets_elsewhere(estimator, others):
+    """The Targets that `Targets.fit` learns, from sums over the rows of a Table.
+
+    None where all rows are here.
+    """
+    if others is None or others.are_all_here:
+        return None
+    in_float32 = estimator.dtype == "float32" and estimator.mean != "zero"
+    normalizes = estimator._normalizes_y
+    if not normalizes and not in_float32:
+        shape = others.each(_shape)[0] or 1
         return Targets(np.zeros(shape), np.ones(shape))
-    total, *sums = table.total(_sums)
-    shape = table.each(_shape)[0]
+    total, *sums = others.total(_sums)
+    shape = others.each(_shape)[0]
     offset = np.reshape(np.array(sums) / total, shape)
-    if not normalize_y:
+    if not normalizes:
         return Targets(offset, np.ones(shape or 1))
-    squares = np.reshape(table.total(_squares, offset), shape)
+    squares = np.reshape(others.total(_squares, offset), shape)
     return Targets(offset, scale_of(offset, np.sqrt(squares / total)))
+
+
+def shards_elsewhere(estimator, others, merges):
+    """All rows as the method of a fit sees them, of which some or all are here."""
+    if others is None:
+        return None
+    if others.are_all_here:
+        return others.shards(estimator._model())
+    alpha = np.asarray(as_numpy(estimator.alpha)).item()
+    columns, targets = estimator._fit_record.columns, targets_of(estimator)
+    where = estimator.dtype, estimator.device, others.n
+    return others.shards(Bind(targets, columns, alpha, merges, *where))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What a regressor keeps between calls beside its fitted attributes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ class FitRecord:
     seed : int
         Of the order of the rows.
     shards : object
-        Of all rows, where those here are but a draw of them: see `Model`.
+        Of rows that are elsewhere, too: see `Model`.
     """
 
     kept: np.ndarray | None = None
@@ -39,3 +39,7 @@ class FitRecord:
     y_given: np.ndarray | None = None
     seed: int = 0
     shards: Any = None
+
+    def without_shards(self):
+        """After a fit, which leaves them where they are."""
+        return replace(self, shards=self.shards and self.shards.left)
