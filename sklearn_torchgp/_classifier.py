@@ -25,6 +25,7 @@ from ._data.arrays import (
     resolve_device,
 )
 from ._data.rows import check_weights
+from ._data.shards import weights_of_all
 from ._model.base import GPEstimator
 from ._model.default import AUTO
 from ._model.elsewhere import brought
@@ -346,7 +347,7 @@ class TorchGPClassifier(LatentOutputs, GPEstimator, GaussianProcessClassifier):
             weight = factors[codes] * (1.0 if weight is None else weight)
             self._tie_break = TIE_BREAK * np.log(factors)
         if sample_weight is not None and weight is not None:
-            check_no_white(self.kernel, weight)
+            check_no_white(self.kernel, weights_of_all(weight, others))
         if weight is not None and self._is_probit_race(len(classes)):
             raise ValueError(
                 "multi_class='softmax' with link='probit' knows neither sample_weight "

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._data.arrays import ArrayKind, as_numpy, check_same_kind, resolve_dtype
 from ._data.rows import Rows
+from ._data.shards import weights_of_all
 from ._linalg.memory import memory_for
 from ._model.base import GPEstimator, checked_theta
 from ._model.default import AUTO, is_auto
@@ -478,9 +479,10 @@ class TorchGPRegressor(
             self._acquaint(kernel)
             self._set_priors(kernel, default)
             self.method_, self.method_reason_ = choose_method(self, rows.X)
-            if rows.weight is not None:
+            weight = weights_of_all(rows.weight, others)
+            if weight is not None:
                 cpu = torch.device("cpu")
-                check_copies(self._covariance(kernel, rows.X, cpu), rows.weight)
+                check_copies(self._covariance(kernel, rows.X, cpu), weight)
             self.kernel_, plan = kernel, self._plan
             self._set_training_rows(rows, kind, others)
             n = self.y_train_.shape[0]

@@ -18,6 +18,7 @@ distributed = pytest.importorskip("distributed")
 
 from sklearn_torchgp._data import dask as engine  # noqa: E402
 from sklearn_torchgp._data.spread import Shards  # noqa: E402
+from sklearn_torchgp._model.plans import inducing as plan  # noqa: E402
 
 N, M = 600, 50
 RNG = np.random.RandomState(0)
@@ -49,6 +50,12 @@ def client():
 def nobody(monkeypatch):
     """No Client in place."""
     monkeypatch.setattr(engine, "current_client", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def draw(monkeypatch):
+    """Points are chosen on fewer rows than there are."""
+    monkeypatch.setattr(plan, "MOST_ROWS", 200)
 
 
 def regressor(**params):
@@ -99,8 +106,12 @@ SAME = {
 
 
 @pytest.mark.parametrize("case", SAME)
-def test_a_fit_is_that_of_one_process(client, case):
+def test_a_fit_is_that_of_one_process(client, case, monkeypatch):
     params, named = SAME[case]
+    if "move" in case:  # from where k-means++ on all rows puts them
+        drawn = engine.Table.drawn
+        of_all = lambda self, size, seed: drawn(self, self.n, seed)  # noqa: E731
+        monkeypatch.setattr(engine.Table, "drawn", of_all)
     here, there = both(regressor(**params), X, Y, **named)
     assert_same(here, there)
     moments = [np.r_[one.predict(X[:9], return_std=True)] for one in (there, here)]
@@ -129,6 +140,9 @@ def test_float32(client):
 
 def test_few_rows_come_all(client):
     """A fit that would draw them all goes on as in one process, to the last bit."""
+    few = [da.from_array(one[:150], chunks=(50, *one.shape[1:])) for one in (X, Y)]
+    few = regressor(optimizer=None, **EVERY).fit(*few)
+    assert np.isfinite(few.log_marginal_likelihood(KERNEL.theta))
     here, there = both(regressor(optimizer_rows=N), X, Y)
     assert_allclose(there.kernel_.theta, here.kernel_.theta, rtol=0)
     assert there.log_marginal_likelihood(KERNEL.theta) < 0  # all rows are there
@@ -246,6 +260,55 @@ def test_labels_of_rows_here_are_left_out_of_all(client):
         there.log_marginal_likelihood(there.kernel_.theta)
 
 
+def test_what_cannot_be_computed_leaves_the_kernel_as_it_was(client):
+    for model, y in ((regressor(optimizer=None, **FEW), Y), (classifier(**FEW), Y > 0)):
+        model.fit(*spread(X, y))
+        theta = np.copy(model.kernel_.theta)
+        with pytest.raises(ValueError, match=r"X_train_.*compute\(\)"):
+            model.log_marginal_likelihood(theta + 1, clone_kernel=False)
+        assert_allclose(model.kernel_.theta, theta, rtol=0)
+
+
+def test_rows_left_on_the_cluster_are_told_after_another_fit(client):
+    model = classifier(method="exact", optimizer=None).fit(X[:50], Y[:50] > 0)
+    model.set_params(method="inducing", **FEW).fit(*spread(X, Y > 0))
+    with pytest.raises(ValueError, match=r"X_train_.*compute\(\)"):
+        model.log_marginal_likelihood(model.kernel_.theta)
+
+
+def test_chunks_of_unknown_sizes(client):
+    """As a data frame has them."""
+    model, (x, y) = regressor(optimizer=None, **FEW), spread(X, Y)
+    known = clone(model).fit(x, y).predict(X[:9])
+    unknown = [one[da.from_array(np.ones(N, bool), chunks=100)] for one in (x, y)]
+    assert np.isnan(unknown[1].shape[0])
+    for given in ((x, unknown[1]), unknown):
+        assert_allclose(clone(model).fit(*given).predict(X[:9]), known, rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(np.nan, "y contains NaN"), (0.5, "Unknown label type")]
+)
+def test_bad_labels_are_errors_wherever_they_are(client, value, words):
+    model = classifier(optimizer=None, **FEW)
+    for row in range(395, 405):
+        labels = (Y > 0).astype(float)
+        labels[row] = value
+        with pytest.raises(ValueError, match=words):
+            model.fit(*spread(X, labels))
+
+
+def test_weights_are_checked_wherever_they_are(client):
+    noisy = 1.0 * RBF([1.0, 1.0]) + WhiteKernel(0.1)
+    model = classifier(optimizer=None, **FEW).set_params(kernel=noisy)
+    for row in range(395, 405):
+        weight = np.ones(N)
+        weight[row] = 2.0
+        x, y, weight = spread(X, Y > 0, weight)
+        with pytest.raises(ValueError, match="'sample_weight'.*WhiteKernel"):
+            model.fit(x, y, sample_weight=weight)
+
+
 def test_of_pairs_and_other_inference_there_are_no_sums():
     for params, words in (
         ({"multi_class": "one_vs_one"}, "'multi_class'.*'one_vs_rest'"),
@@ -306,8 +369,14 @@ def test_bad_rows_are_errors_of_the_fit(client):
     bad[400, 1] = np.nan
     with pytest.raises(ValueError, match=r"X contains NaN"):
         regressor(**FEW).fit(*spread(bad, Y))
-    with pytest.raises(ValueError, match=r"inconsistent numbers of samples"):
+    with pytest.raises(ValueError, match=r"'y'.*599 rows.*600"):
         regressor(**FEW).fit(*spread(X, Y[:-1]))
+    with pytest.raises(ValueError, match=r"X has no rows"):
+        regressor(**FEW).fit(da.zeros((0, 2)), da.zeros(0))
+    with pytest.raises(ValueError, match=r"'sample_weight'.*\(600, 2\).*\(600,\)"):
+        regressor(**FEW).fit(*spread(X, Y), sample_weight=np.ones((N, 2)))
+    with pytest.raises(ValueError, match=r"X contains NaN"):
+        regressor(**FEW).fit(*spread(bad, Y), sample_weight=np.arange(N) < 300.0)
     with pytest.raises(ValueError, match=r"'noise_variance'.*negative"):
         regressor(**FEW).fit(*spread(X, Y), noise_variance=-NOISE)
     with pytest.raises(ValueError, match=r"'sample_weight'.*zero in every entry"):

@@ -245,6 +245,21 @@ def test_own_priors_take_the_place_of_its_own():
         TorchGPRegressor("auto", priors={"length_scale": pin[SCALE]}).fit(X, Y)
 
 
+def test_a_warm_start_after_another_kernel_has_the_smoothness_of_its_own():
+    rough = 1.0 * Matern(nu=0.5) + WhiteKernel()
+    warm = TorchGPRegressor(rough, warm_start=True).fit(X[:40], Y[:40])
+    warm.set_params(kernel="auto").fit(X[:40], Y[:40])
+    cold = TorchGPRegressor("auto").fit(X[:40], Y[:40])
+    assert warm.log_posterior_ == pytest.approx(cold.log_posterior_, abs=1e-6)
+
+
+def test_a_warm_start_after_several_outputs():
+    targets = np.c_[Y, Y][:40]
+    model = TorchGPRegressor("auto", warm_start=True, multi_output="independent")
+    model.fit(X[:40], targets).set_params(multi_output="shared").fit(X[:40], Y[:40])
+    assert np.isfinite(model.log_posterior_)
+
+
 def test_a_warm_start_goes_on_with_new_rows():
     model = TorchGPRegressor("auto", warm_start=True).fit(X[:40], Y[:40])
     last = model.kernel_.theta

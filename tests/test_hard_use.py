@@ -24,6 +24,7 @@ from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
 from sklearn_torchgp._inference import Prior
 from sklearn_torchgp._inference.dense import DensePosterior
 from sklearn_torchgp.exceptions import KernelFallbackWarning
+from sklearn_torchgp.kernels import TiedMatern
 
 RNG = np.random.RandomState(0)
 X = RNG.rand(30, 2)
@@ -181,6 +182,14 @@ def test_warm_start_begins_anew_for_another_kernel(changed):
         assert_allclose(model.optimizer_results_[0].theta_start, learnt, atol=1e-3)
     model.set_params(kernel=changed).fit(X, Y)
     assert_allclose(model.optimizer_results_[0].theta_start, changed.theta)
+
+
+def test_warm_start_begins_anew_for_other_ratios():
+    """Which theta does not tell."""
+    data = np.random.RandomState(0).rand(20, 2), np.arange(20.0) % 3
+    model = TorchGPRegressor(TiedMatern([1.0, 2.0]), alpha=0.01, warm_start=True)
+    model.fit(*data).set_params(kernel=TiedMatern([2.0, 1.0]), optimizer=None)
+    assert_allclose(model.fit(*data).kernel_.length_scale, [2.0, 1.0])
 
 
 def test_warm_start_begins_anew_where_a_fixed_value_changed():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils.multiclass import check_classification_targets
 
 from .._covariance import Points
 from .._data.arrays import resolve_device, resolve_dtype
@@ -21,6 +22,7 @@ def coded(y, weight, others):
         classes, codes = np.unique(y, return_inverse=True)
         return classes, codes, np.bincount(codes, weights=weight)
     classes = np.unique(np.concatenate(others.each(_classes)))
+    check_classification_targets(classes)
     return classes, np.searchsorted(classes, y), others.total(_frequency, classes)
 
 

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import torch
 
+from .._linalg.threads import one_blas_thread
 from ..exceptions import KernelFallbackWarning, callers_level
 from .batches import one_by_one
 from .hyperparameters import at_theta
@@ -53,22 +54,26 @@ class Fallback:
                 found = both()
                 both = lambda: found  # noqa: E731
             K = found[0] if at_once else kernel(rows.objects)
-            return self._tensor(K, rows), self._pull("ij,ijp->p", both, rows)
+            return self._tensor(K, rows), self._pull(both, rows)
         K = kernel(rows.objects, cols.objects)
 
         def gradient():  # scikit-learn has none between rows and others
             both = _stacked(rows.objects, cols.objects)
             return None, kernel(both, eval_gradient=True)[1][:m, m:]
 
-        return self._tensor(K, rows), self._pull("ij,ijp->p", gradient, rows)
+        return self._tensor(K, rows), self._pull(gradient, rows)
 
     def diag(self, at, points):
         if len(points.shape) > 1:
             return one_by_one(functools.partial(self.diag, at), points)
         kernel = at[self.index]
         values = self._tensor(kernel.diag(points.objects), points)
-        gradient = functools.partial(kernel, points.objects, eval_gradient=True)
-        return values, self._pull("i,iip->p", gradient, points)
+
+        def gradient():
+            both = kernel(points.objects, eval_gradient=True)[1]
+            return None, np.einsum("iip->ip", both)
+
+        return values, self._pull(gradient, points)
 
     def slope(self, at, rows, cols):
         return differenced(self, at, rows, cols)
@@ -76,7 +81,7 @@ class Fallback:
     def nugget(self, at, points):
         return 0.0, nothing
 
-    def _pull(self, contraction, evaluate, points):
+    def _pull(self, evaluate, points):
         if not self.n_dims:
             return nothing
 
@@ -85,9 +90,12 @@ class Fallback:
             gradient = evaluate()[1]
             if G.dtype == torch.float64 and points.device.type == "cpu":
                 # torch's product wakes all threads for ten rows.
-                found = torch.from_numpy(np.einsum(contraction, G.numpy(), gradient))
+                with one_blas_thread():
+                    found = G.numpy().ravel() @ gradient.reshape(G.numel(), -1)
+                found = torch.from_numpy(found)
             else:
-                found = torch.einsum(contraction, G, self._tensor(gradient, points))
+                gradient = self._tensor(gradient, points)
+                found = G.reshape(-1) @ gradient.reshape(G.numel(), -1)
             grads.append((self.free["theta"], scale, found))
 
         return pull

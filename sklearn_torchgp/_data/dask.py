@@ -6,7 +6,7 @@ The one file that imports Dask, itself imported only where a Dask array comes in
 import dask
 import dask.array as da
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import assert_all_finite, check_array, column_or_1d
 
 from .rows import Rows
 from .spread import Copies, Shards
@@ -62,6 +62,8 @@ class Table:
     ----------
     n : int
         Number of rows, without those of weight zero.
+    weights : ndarray (2,) or None
+        The least and the largest of positive weights, where there are any.
     """
 
     are_all_here = False
@@ -74,23 +76,23 @@ class Table:
                 f"{X.shape}."
             )
         X = _known(X).rechunk({1: -1})
-        check_consistent_length(X, y)
-        given = [
-            _chunked(one, X, name)
-            for name, one in (("y", y), ("sample_weight", weight))
-        ]
-        given.append(_chunked(noise, X, "noise_variance"))
+        if not X.shape[0]:
+            raise ValueError("X has no rows. At least one is needed to fit.")
+        given = {"y": y, "sample_weight": weight, "noise_variance": noise}
+        given = [_chunked(values, X, name) for name, values in given.items()]
         blocks = zip(X.to_delayed().ravel(), *given, strict=True)
         check = dask.delayed(_checked, pure=False)
         self.parts = client.compute([check(*one, numbers) for one in blocks])
-        sizes = self.each(_size)
-        found = [one for one in zip(self.parts, sizes, strict=True) if one[1]]
+        facts = zip(*self.each(_size_and_weights), strict=True)
+        found = [one for one in zip(self.parts, *facts, strict=True) if one[1]]
         if not found:
             raise ValueError(
                 "The 'sample_weight' parameter is zero in every entry, which leaves no "
                 "row to fit. At least one weight must be positive."
             )
-        self.parts, sizes = map(list, zip(*found, strict=True))
+        self.parts, sizes, weights = map(list, zip(*found, strict=True))
+        weights = [one for one in weights if one is not None]
+        self.weights = np.concatenate(weights) if weights else None
         self.stops = np.cumsum(sizes)
         self.n = int(self.stops[-1])
 
@@ -140,16 +142,25 @@ class Table:
 
 def _checked(X, y, weight, noise, numbers):
     """The Rows of a chunk; ValueError for bad ones, None if there are none."""
-    none = weight is not None and np.ndim(weight) and not np.any(weight)
-    if not len(X) or none:
+    if not len(X):
         return None
     X = check_array(X, input_name="X")
-    y = check_array(y, ensure_2d=False, input_name="y") if numbers else column_or_1d(y)
+    if numbers:
+        y = check_array(y, ensure_2d=False, input_name="y")
+    else:
+        y = column_or_1d(y)
+        assert_all_finite(y, input_name="y")
+    if weight is not None and np.ndim(weight) and not np.any(weight):
+        return None
     return Rows.checked(X, y, weight, noise)
 
 
-def _size(rows):
-    return 0 if rows is None else len(rows.y)
+def _size_and_weights(rows):
+    """How many rows, and the extremes of their weights (None where all are 1)."""
+    if rows is None:
+        return 0, None
+    weight = rows.weight
+    return len(rows.y), None if weight is None else np.r_[weight.min(), weight.max()]
 
 
 def _taken(rows, index):
@@ -162,9 +173,12 @@ def _taken(rows, index):
 
 
 def _known(array):
-    """The array with chunks of known sizes: a frame does not know how many rows."""
+    """The array with chunks of known sizes: a frame does not know how many rows.
+
+    Its chunks are computed twice: a copy kept in between is lost with its worker.
+    """
     if np.isnan(array.shape[0]):
-        array = array.persist()
+        array = array.copy()
         array.compute_chunk_sizes()
     return array
 
@@ -181,6 +195,11 @@ def _chunked(values, X, name):
         raise ValueError(
             f"The {name!r} parameter has {values.shape[0]} rows and X has "
             f"{X.shape[0]}. Give one for each row of X."
+        )
+    if name == "sample_weight" and values.ndim > 1:
+        raise ValueError(
+            f"The {name!r} parameter has shape {values.shape}; allowed are a number "
+            f"and {(X.shape[0],)}."
         )
     whole = {axis: -1 for axis in range(1, values.ndim)}
     values = values.rechunk({0: X.chunks[0], **whole})

@@ -234,10 +234,10 @@ class GPEstimator(Validation, CallbackSupportMixin):
             check_is_fitted(self, "kernel_")  # raises, in scikit-learn's words
         model = self._model()
         theta = checked_theta(theta, model.covariance.n_dims)
+        found = self._log_evidence(model, theta, eval_gradient)
         if not clone_kernel:
             self.kernel_.theta = theta
-            model = self._model()
-        return self._log_evidence(model, theta, eval_gradient)
+        return found
 
     def _log_evidence(self, model, theta, eval_gradient):
         start = self._start_of(model)

@@ -44,8 +44,7 @@ def brought(estimator, X, y, weight=None, noise=None):
     table = Table(client, X, y, weight, noise, numbers=numbers)
     seed = plan.seed(deepcopy(check_random_state(estimator.random_state)))
     arrays = table.drawn(most, seed)
-    learns_on_all = estimator.optimizer_rows is None
-    return arrays, table if learns_on_all or table.n > most else None
+    return arrays, table if table.n > most else None
 
 
 def _check_options(estimator, allowed):

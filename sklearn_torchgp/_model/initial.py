@@ -34,12 +34,19 @@ def starting_kernel(estimator, default=None):
     Its own may be that of a Default.
     """
     kernel = given_kernel(estimator) if default is None else default.kernel
-    if estimator.warm_start and default is not None and hasattr(estimator, "kernel_"):
+    if estimator.warm_start and default is not None and _was_auto(estimator):
         default.become_as_smooth_as(estimator.kernel_)
     if estimator.warm_start and _goes_on(estimator, kernel):
         lower, upper = kernel.bounds.T if kernel.n_dims else (None, None)
         kernel.theta = np.clip(estimator.kernel_.theta, lower, upper)
     return _with_arrays(kernel) if estimator.optimizer is None else kernel
+
+
+def _was_auto(estimator):
+    """Whether the last fit was of one default model."""
+    if estimator._outputs is not None or not hasattr(estimator, "kernel_"):
+        return False
+    return estimator._fit_record.kernel_given is None
 
 
 def _goes_on(estimator, kernel):
@@ -55,7 +62,14 @@ def _goes_on(estimator, kernel):
     auto, given = is_auto(estimator.kernel), estimator._fit_record.kernel_given
     if given is None:
         return auto
-    return not auto and np.array_equal(given.theta, kernel.theta)
+    return not auto and _free_values(given) == _free_values(kernel)
+
+
+def _free_values(kernel):
+    """By name; theta does not tell ratios that a hyperparameter keeps."""
+    params = kernel.get_params()
+    names = [h.name for h in kernel.hyperparameters if not h.fixed]
+    return {name: np.asarray(params[name]).tolist() for name in names}
 
 
 def _with_arrays(kernel):

@@ -5,8 +5,8 @@ import scipy.optimize
 
 from .._linalg.threads import one_blas_thread
 
-# SciPy's status at the limit of iterations, and after a StopIteration.
-AT_LIMIT, STOPPED = 1, 99
+# SciPy's status after a StopIteration.
+STOPPED = 99
 
 # How often a search may begin where decreases have become small and the slope not.
 MOST_SEARCHES = 4
@@ -37,28 +37,22 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
     told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). With
     `must_be_flat` that alone is no convergence: the slope has to be small, too. Where
     it is not, then and after a line search without a decrease, a search begins anew
-    there, without what was learned of the curvature, `MOST_SEARCHES` in all; one that
-    gains less than 0.01 nat is at rest. An `obj_func` may have a limit of its own,
-    `max_iterations`, a `unit`, and an `eps`, and one with a method `iteration_ended`
-    hears of each iteration.
+    there, without what was learned of the curvature, `MOST_SEARCHES` in all. An
+    `obj_func` may have a limit of its own, `max_iterations`, a `unit`, and an `eps`,
+    and one with a method `iteration_ended` hears of each iteration.
     """
     most = getattr(obj_func, "max_iterations", None) or 15000
     nat = 1 / getattr(obj_func, "unit", 1.0)
-    theta, n_iterations, lowest = initial_theta, 0, None
+    theta, n_iterations = initial_theta, 0
     with one_blas_thread():
         for _ in range(MOST_SEARCHES):
             result = _search(obj_func, theta, bounds, eps, most - n_iterations)
             theta, n_iterations = result.x, n_iterations + int(result.nit)
             flat = _is_flat(result, bounds, eps, nat)
-            if result.success and lowest is not None:
-                # Steep sides of a narrow valley: the gradient itself leads nowhere.
-                flat = flat or lowest - result.fun < 0.01 * nat
-            lowest = result.fun
             at_rest = flat or (result.success and not must_be_flat)
-            cut_short = result.get("status") in (AT_LIMIT, STOPPED)
-            if at_rest or cut_short or not result.nit:
+            stopped = result.get("status") == STOPPED
+            if at_rest or stopped or n_iterations >= most or not result.nit:
                 break
-    stopped = result.get("status") == STOPPED
     return Optimum(
         result.x,
         result.fun,
