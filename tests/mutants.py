@@ -3,12 +3,14 @@
     python tests/mutants.py                  # 80 random mutants, two at a time
     python tests/mutants.py --list           # which ones, without running a test
     python tests/mutants.py --only sklearn_torchgp/_linalg --number 10
+    python tests/mutants.py --only sklearn_torchgp/metrics --tests tests/test_metrics.py
 
 Each mutant is one small change of the syntax tree (a comparison, an operator, a number,
 a condition, an argument or a statement) in a copy of the repository. First the whole
-suite runs once, unchanged, and says which tests execute which lines; then each mutant
-meets the tests that execute its statement, the most particular ones first: no other
-test could tell. It is killed by the first that fails, or by taking far too long.
+suite, or what `--tests` names of it, runs once, unchanged, and says which tests execute
+which lines; then each mutant meets the tests that execute its statement, the most
+particular ones first: no other test could tell. It is killed by the first that fails,
+or by taking far too long.
 Docstrings, messages of errors and warnings, and declarations are left alone. Not part
 of the suite.
 """
@@ -202,7 +204,7 @@ def _lines_of_statement(tree, node):
 
 def choose(only, number, seed):
     """A random sample, the same for the same seed, of all mutants under `only`."""
-    files = sorted((ROOT / PACKAGE).rglob("*.py"))
+    files, only = sorted((ROOT / PACKAGE).rglob("*.py")), tuple(only)
     files = [f for f in files if f.relative_to(ROOT).as_posix().startswith(only)]
     every = [(f, site) for f in files for site in sites(ast.parse(f.read_text()))]
     random.Random(seed).shuffle(every)
@@ -248,15 +250,15 @@ def copied():
         yield shutil.copytree(ROOT, Path(folder) / "copy", ignore=NOT_COPIED)
 
 
-def executed(kept, timeout):
-    """The suite without any mutant: it must pass. The data go to the file `kept`."""
+def executed(kept, tests, timeout):
+    """The tests without any mutant: they must pass. The data go to the file `kept`."""
     if not kept.exists():
         settings = "[run]\nsource_pkgs = sklearn_torchgp\n"
         with copied() as there:
             (there / "contexts.cfg").write_text(settings)
             arguments = ["-n", "2", "-m", "not clients", "--cov", "--cov-context=test"]
             arguments += ["--cov-config=contexts.cfg", "--cov-report="]
-            failing = _pytest(there, arguments, timeout)
+            failing = _pytest(there, [*arguments, *tests], timeout)
             if failing:
                 sys.exit(f"Without any mutant there fails {failing}: it comes first.")
             shutil.copy(there / ".coverage", kept)
@@ -308,7 +310,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--number", type=int, default=80, help="of mutants")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default=PACKAGE, help="files that begin so")
+    parser.add_argument("--only", nargs="+", default=[PACKAGE], help="files begin so")
+    parser.add_argument("--tests", nargs="+", default=[], help="in place of the suite")
     parser.add_argument("--jobs", type=int, default=2, help="mutants side by side")
     parser.add_argument("--timeout", type=int, default=1200, help="seconds of a run")
     parser.add_argument("--list", action="store_true", help="run no tests")
@@ -324,7 +327,7 @@ def main():
         for mutant in mutants:
             print(f"{mutant}\n{mutant.diff}\n")
         return
-    by = executed(args.executed, 3 * args.timeout)
+    by = executed(args.executed, args.tests, 3 * args.timeout)
     began, survived = time.monotonic(), []
     with ThreadPoolExecutor(args.jobs) as pool:
         outcomes = pool.map(lambda m: fate(m, by.tests(m), args.timeout), mutants)

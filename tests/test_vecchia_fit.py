@@ -167,6 +167,9 @@ def test_a_fit_that_needs_help_says_so():
     assert np.isfinite(model.predict(X, return_cov=True)[1]).all()
     again = pickle.loads(pickle.dumps(model))
     assert_allclose(again.predict(X), model.predict(X))
+    assert model._vecchia_added.item() == model.jitter_
+    noisier = vecchia(SMOOTH, alpha=model.jitter_, n_neighbors=40).fit(X, y)
+    assert_allclose(model.predict(X), noisier.predict(X), rtol=1e-12)
     with pytest.raises(NotPositiveDefiniteError, match="alpha"):
         vecchia(SMOOTH, alpha=0.0, n_neighbors=40).fit(X, y)
 
@@ -183,6 +186,12 @@ def test_a_prediction_that_needs_help_says_so():
     with pytest.warns(JitterWarning, match="nearest rows of some rows"):
         left_out = model.loo_predict()
     assert np.isfinite(left_out).all()
+    # Where one target of two needs it, too.
+    noise = np.column_stack([np.full(80, 1e-18), np.full(80, 0.1)])
+    model.fit(X, np.column_stack([y, y]), noise_variance=noise)
+    for said in (model.loo_predict, partial(model.predict, X)):
+        with pytest.warns(JitterWarning, match="nearest rows of some rows"):
+            said()
 
 
 def test_only_the_blocks_without_a_factor_are_helped():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from contract_tables import log_normal
+from contract_tables import covariance, log_normal
 from helpers import numeric_gradient, surface
 from kernel_zoo import rows
 from numpy.testing import assert_allclose
@@ -27,6 +27,8 @@ from vecchia_cases import (
     vecchia,
 )
 
+from sklearn_torchgp._inference import Vecchia
+from sklearn_torchgp._inference.vecchia.neighbors import Search
 from sklearn_torchgp._linalg import memory
 
 pytestmark = pytest.mark.filterwarnings(
@@ -67,6 +69,23 @@ def test_neighbours_are_the_rows_before_that_tell_most(kernel):
         # Candidates of a product are those of its radial part.
         tol = 0.02 if kernel is KERNELS["product"] else 1e-9
         assert_allclose(told[row, near].sum(), best.sum(), rtol=tol)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_first_row_with_enough_before_it(k):
+    X, order = rows(40), np.random.RandomState(0).permutation(40)
+    search = Search(covariance(RBF(0.5), X).at())
+    for i, near in enumerate(search.earlier(order, np.arange(k, 40), k), start=k):
+        distance = ((X[order[:i]] - X[order[i]]) ** 2).sum(1)
+        assert set(near) == set(order[np.argsort(distance)[:k]])
+
+
+def test_no_term_is_drawn_twice():
+    at = covariance(RBF(0.5), rows(100)).at()
+    blocks = Vecchia(n_neighbors=4, n_terms=80).blocks(at)
+    assert len(blocks.dense) == 5
+    assert len({*blocks.dense, *blocks.sparse[:, -1]}) == 5 + 80
+    assert blocks.scale == 95 / 80
 
 
 def test_prediction_by_numpy():
