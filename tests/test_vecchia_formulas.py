@@ -28,6 +28,7 @@ from vecchia_cases import (
 )
 
 from sklearn_torchgp._inference import Vecchia
+from sklearn_torchgp._inference.vecchia import neighbors
 from sklearn_torchgp._inference.vecchia.neighbors import Search
 from sklearn_torchgp._linalg import memory
 
@@ -78,6 +79,20 @@ def test_the_first_row_with_enough_before_it(k):
     for i, near in enumerate(search.earlier(order, np.arange(k, 40), k), start=k):
         distance = ((X[order[:i]] - X[order[i]]) ** 2).sum(1)
         assert set(near) == set(order[np.argsort(distance)[:k]])
+
+
+def test_few_candidates_are_asked_for(monkeypatch):
+    """In a tree of all rows the early ones would ask for nearly all."""
+    asked, query = [], neighbors._query
+
+    def counted(tree, X, k):
+        asked.append(k)
+        return query(tree, X, k)
+
+    monkeypatch.setattr(neighbors, "_query", counted)
+    search = Search(covariance(RBF(0.5), rows(3000)).at())
+    search.earlier(np.random.RandomState(0).permutation(3000), np.arange(6, 3000), 5)
+    assert max(asked) < 150
 
 
 def test_no_term_is_drawn_twice():
