@@ -327,10 +327,19 @@ TERMS = {
 
 
 @pytest.mark.parametrize("case", TERMS)
-def test_vecchias_terms_are_shared_out(client, case):
+def test_vecchias_terms_are_shared_out(client, case, monkeypatch):
     """Each worker has all rows, and so has the caller."""
+    parts, gather = [], Shards.gather
+
+    def counted(self, futures):
+        parts.append(len(futures))
+        return gather(self, futures)
+
+    monkeypatch.setattr(Shards, "gather", counted)
     model = regressor(method="vecchia", n_neighbors=8, **TERMS[case])
     here, there = both(model, X, Y)
+    assert parts
+    assert min(parts) > 1
     assert_same(here, there)
     assert_allclose(there.predict(X[:9]), here.predict(X[:9]), rtol=1e-6)
     assert there.X_train_.shape == X.shape
