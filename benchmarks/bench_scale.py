@@ -52,6 +52,10 @@ SETS = [name for name in ASKED if name != "airquality"]
 # Training rows that the comparison takes, at random; None: all.
 COMPARED = {"bike": None, "kin40k": 4000, "protein": 4000, "satellite": 20_000}
 SMOOTHNESS = {"satellite": 0.5}
+# Terms that theta is learned from on air quality. Of its training rows 10,000 were set
+# aside: with 5000 terms, the default, their RMSE was 0.246, with these 0.242, and the
+# evidence of the others 2,800 nats higher.
+TERMS_OF_MANY = 20_000
 PARTS = (
     "costs", "accuracy", "gpboost", "rows", "memory", "crossover", "inducing",
     "classes",
@@ -369,7 +373,7 @@ def full(args):
     X, y, Z, z = data
     torch.set_num_threads(os.cpu_count())
     began = time.perf_counter()
-    mean, std, seconds, _ = ours("airquality", X, y, Z)
+    mean, std, seconds, _ = ours("airquality", X, y, Z, optimizer_rows=TERMS_OF_MANY)
     quality = dict(scores(mean, std, z), fit=seconds[0], predict=seconds[1])
     quality["minutes"] = (time.perf_counter() - began) / 60
     rmse, nlpd = ASKED["airquality"]
@@ -379,6 +383,7 @@ def full(args):
         "vecchia",
         quality,
         asked=asked,
+        optimizer_rows=TERMS_OF_MANY,
         cores=os.cpu_count(),
     )
 
