@@ -87,3 +87,29 @@ def test_where_round_off_is_large_a_small_decrease_is_no_convergence():
     found = lbfgsb(steep, start, bounds, eps=eps, must_be_flat=True)
     assert abs(found[0][0] - 7) > 1e-3
     assert found.converged is False  # as the warning asks
+
+
+HIGH = np.array([2 + 1e-5, -1 + 1e-3])
+
+
+def narrow(theta):
+    """A valley of curvatures 4000 and 0.5; round-off of 1e-4 speaks for one point."""
+    curvature, gap = np.array([4000.0, 0.5]), theta - [2.0, -1.0]
+    value = 100 + curvature @ gap**2 / 2 + 1e-4 * np.any(theta != HIGH)
+    return value, curvature * gap
+
+
+def test_where_no_value_is_less_the_slope_leads_on():
+    assert np.abs(narrow(HIGH)[1]).max() > 0.03
+    found = lbfgsb(narrow, HIGH, BOUNDS, eps=1e-16)
+    assert found.n_iterations == 0
+    assert found.converged
+    assert np.abs(narrow(found[0])[1]).max() < 0.01
+
+    def uphill(theta):  # its slope is wrong, and leads nowhere
+        value, gradient = narrow(theta)
+        return value, -gradient
+
+    found = lbfgsb(uphill, HIGH, BOUNDS, eps=1e-16)
+    assert found.converged is False
+    np.testing.assert_array_equal(found[0], HIGH)

@@ -11,6 +11,9 @@ STOPPED = 99
 # How often a search may begin where decreases have become small and the slope not.
 MOST_SEARCHES = 4
 
+# Steps by the slope alone where values say nothing, and the first one's length.
+SLOPE_STEPS, SHORT_STEP = 6, 1e-4
+
 
 class Optimum(tuple):
     """``(theta, value)`` as scikit-learn's optimisers return, with a report attached.
@@ -37,9 +40,10 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
     told (SciPy's own default is 1e7 eps of float64, which only float32 exceeds). With
     `must_be_flat` that alone is no convergence: the slope has to be small, too. Where
     it is not, then and after a line search without a decrease, a search begins anew
-    there, without what was learned of the curvature, `MOST_SEARCHES` in all. An
-    `obj_func` may have a limit of its own, `max_iterations`, a `unit`, and an `eps`,
-    and one with a method `iteration_ended` hears of each iteration.
+    there, without what was learned of the curvature, `MOST_SEARCHES` in all. Where the
+    first line search fails the slope alone leads on for a few steps. An `obj_func` may
+    have a limit of its own, `max_iterations`, a `unit`, and an `eps`, and one with a
+    method `iteration_ended` hears of each iteration.
     """
     most = getattr(obj_func, "max_iterations", None) or 15000
     nat = 1 / getattr(obj_func, "unit", 1.0)
@@ -47,6 +51,8 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
     with one_blas_thread():
         for _ in range(MOST_SEARCHES):
             result = _search(obj_func, theta, bounds, eps, most - n_iterations)
+            if not result.nit and "ABNORMAL" in result.message:
+                result = _by_slope(obj_func, result, bounds, eps, nat)
             theta, n_iterations = result.x, n_iterations + int(result.nit)
             flat = _is_flat(result, bounds, eps, nat)
             at_rest = flat or (result.success and not must_be_flat)
@@ -72,6 +78,36 @@ def _search(obj_func, theta, bounds, eps, most):
         callback=getattr(obj_func, "iteration_ended", None),
         options={"ftol": max(2.220446049250313e-09, 10 * eps), "maxiter": most},
     )
+
+
+def _by_slope(obj_func, start, bounds, eps, nat):
+    """A search that ends where it starts, moved on to where the slope is flat.
+
+    Down the sides of a narrow valley round-off hides any decrease, and the slope that
+    is seen is theirs: along it a step may gain 1e-8 nat. The curvature between two
+    points is that of their slopes, without values (Barzilai and Borwein 1988). Where
+    none is flat without a loss of 0.01 nat, the start is returned.
+    """
+    lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
+    result, length = start, None
+    for _ in range(SLOPE_STEPS):
+        down = np.clip(result.x - result.jac, lower, upper) - result.x
+        if _is_flat(result, bounds, eps, nat) or not down.any():
+            return result
+        length = length or SHORT_STEP / np.linalg.norm(down)
+        theta = np.clip(result.x + length * down, lower, upper)
+        value, gradient = obj_func(theta)
+        if not value <= start.fun + 0.01 * nat:
+            return start
+        step = theta - result.x
+        curvature = step @ (gradient - result.jac)
+        if curvature <= 0:
+            return start
+        length = step @ step / curvature
+        result = scipy.optimize.OptimizeResult(
+            start, x=theta, fun=value, jac=np.asarray(gradient)
+        )
+    return result if _is_flat(result, bounds, eps, nat) else start
 
 
 class _Retreating:
