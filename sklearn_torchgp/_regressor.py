@@ -72,11 +72,11 @@ class TorchGPRegressor(
         scikit-learn run on torch; others through their own NumPy code (see
         :func:`register_kernel`). "auto" is a good start for a table of numbers in any
         units: amplitude times an anisotropic Matern kernel (nu = 5/2, or RBF where that
-        has the higher posterior), a shorter part of one length scale for all features
-        (:class:`~sklearn_torchgp.kernels.TiedMatern`) and noise, with bounds and starts
-        from the deviation of each feature, weak log-normal priors, and y standardised
-        as by `normalize_y`. Several starts are tried on at most 300 rows; the best goes
-        on.
+        has the higher posterior), a shorter, rough part (nu = 1/2) of one length scale
+        for all features (:class:`~sklearn_torchgp.kernels.TiedMatern`) and noise, with
+        bounds and starts from the deviation of each feature, weak priors, and y
+        standardised as by `normalize_y`. Several starts are tried on at most 300 rows;
+        the best goes on.
     alpha : float or array of shape (n_samples,), default=1e-10
         Added to the diagonal of the training covariance: the variance of known
         noise in (normalised) units of y squared, or numerical help. With 0 the

@@ -46,7 +46,7 @@ def test_what_it_is(d, noise):
     assert kernel.n_dims == d + 1 + 3 * noise
     if noise:
         short, white = kernel.k2.k1.k2, kernel.k2.k2
-        assert (type(short), short.nu, type(white)) == (TiedMatern, 2.5, WhiteKernel)
+        assert (type(short), short.nu, type(white)) == (TiedMatern, 0.5, WhiteKernel)
         ratio = np.ravel(short.length_scale) / np.ravel(matern.length_scale)
         np.testing.assert_allclose(ratio, ratio[0])
         assert ratio[0] < 0.2
@@ -360,6 +360,19 @@ def test_copies_of_rows_are_known_and_others_are_noise():
     assert np.mean(np.abs(z) < 1.96) > 0.85
     assert np.sqrt(np.mean((values - mean)[others] ** 2)) < 1.3
     assert model.kernel_.k2.k1.k1.constant_value > 0.05
+
+
+def test_a_few_copies_do_not_make_near_rows_known():
+    """Four rows come twice with their y; new rows near old ones have y of their own."""
+    for draw in range(3):
+        rng = np.random.RandomState(draw)
+        rows = rng.standard_normal((100, 4))
+        y = rows[:, 0] + 0.4 * rng.standard_normal(100)
+        rows[96:], y[96:] = rows[:4], y[:4]
+        near = rows + 0.03 * rng.standard_normal(rows.shape)
+        truth = rows[:, 0] + 0.4 * rng.standard_normal(100)
+        mean, std = TorchGPRegressor("auto").fit(rows, y).predict(near, return_std=True)
+        assert np.abs((truth - mean) / std).max() < 10
 
 
 def test_a_smooth_function_without_noise_is_learned_as_one():
