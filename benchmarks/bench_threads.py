@@ -1,7 +1,8 @@
 """Do public calls keep two thread pools off the same cores, whoever calls them?
 
 Two questions. At n = 4000: a call as it is, and the same call by somebody who holds
-OpenBLAS to one thread himself; a ratio below 1 would say that the package does not.
+OpenBLAS to one thread himself; a ratio below 1, beyond the spread of both, would say
+that the package does not.
 At n = 200: a fit without optimisation alone and beside two processes that keep both
 cores busy, with one thread and with two, in a process each; the ratio is to the time
 alone, and two busy processes leave a third one two thirds of a core.

@@ -186,11 +186,11 @@ def variance_left_open():
         return three(np.mean(mine))
 
     document = "sklearn_torchgp/_classifier.py"
-    rises = [np.diff(ends(half, "lml")).item() for half in (0, 3)]
-    text = "the evidence of joint EP differs by {} and {} nats"
-    yield document, text, [f"{rises[0]:.1f}", two(rises[1])]
-    losses = [three(p) for half in (0, 3) for p in ends(half, "log_loss")]
-    yield document, "log loss goes from {} to {} and from {} to {}.", losses
+    rises = [two(np.diff(ends(half, "lml")).item()) for half in range(4)]
+    yield document, "the evidence of joint EP gains {}, {}, {} and {} nats", rises
+    before, after = zip(*(ends(half, "log_loss") for half in range(4)), strict=True)
+    text = "log loss goes from {}, {}, {} and {} to {}, {}, {} and {}."
+    yield document, text, [three(p) for p in (*before, *after)]
     cells = [loss("evidence and prior"), loss("evidence")]
     yield document, "LogNormal(log(25), 2)}}`` it is {} on average, without {}.", cells
 
