@@ -307,6 +307,18 @@ def coarse_to_fine():
     ]  # fmt: skip
 
 
+def rows_on_a_cluster():
+    """Two processes beside two threads, on two cores."""
+    found = results("dask")["rows"]
+    seconds = {(r["case"]["method"], r["contender"]): r["seconds"] for r in found}
+    cells = [
+        f"{seconds[method, 'processes'] / seconds[method, 'threads']:.1f}"
+        for method in ("inducing", "vecchia")
+    ]
+    text = "two processes on two cores take {} times as long as two threads, {} with"
+    yield "README.rst", text, cells
+
+
 def plans_for_more_rows():
     """Costs a row, and what follows from them for 10^7 rows."""
     document, found = "benchmarks/SCALE.rst", results("scale")["rows"]
@@ -320,6 +332,13 @@ def plans_for_more_rows():
         return costs[d, k][step]
 
     whole, step = fixed_point(0), "value and gradient"
+    (full,) = (r["quality"] for r in found if r["case"]["part"] == "full")
+    cells = [
+        f"{full['minutes']:.1f}",
+        *map(fixed_point(3), (full["rmse"], full["nlpd"])),
+    ]
+    text = "took {} minutes on two cores, fit and predictions, with RMSE {} and NLPD {}"
+    yield document, text, cells
     search = [cost("search", d) for d in (8, 4, 16)]
     text = "neighbours of one row {} log n; features that matter: {} (4), {} (16)"
     yield document, text, [whole(c) for c in search]
@@ -375,6 +394,7 @@ SOURCES = (
     many_rows,
     plans_for_more_rows,
     several_targets,
+    rows_on_a_cluster,
     default_model,
     coarse_to_fine,
     small_calls,
