@@ -88,14 +88,13 @@ class Fallback:
         def pull(G, scale, grads):
             _wanted[type(self.kernel)] = True
             gradient = evaluate()[1]
+            gradient = gradient.reshape(-1, gradient.shape[-1])
             if G.dtype == torch.float64 and points.device.type == "cpu":
                 # torch's product wakes all threads for ten rows.
                 with one_blas_thread():
-                    found = G.numpy().ravel() @ gradient.reshape(G.numel(), -1)
-                found = torch.from_numpy(found)
+                    found = torch.from_numpy(G.numpy().ravel() @ gradient)
             else:
-                gradient = self._tensor(gradient, points)
-                found = G.reshape(-1) @ gradient.reshape(G.numel(), -1)
+                found = G.reshape(-1) @ self._tensor(gradient, points)
             grads.append((self.free["theta"], scale, found))
 
         return pull
