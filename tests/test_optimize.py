@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.optimize
+from scipy.optimize import LbfgsInvHessProduct
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
@@ -113,3 +115,32 @@ def test_where_no_value_is_less_the_slope_leads_on():
     found = lbfgsb(uphill, HIGH, BOUNDS, eps=1e-16)
     assert found.converged is False
     np.testing.assert_array_equal(found[0], HIGH)
+
+
+@pytest.mark.parametrize(
+    ("curvature", "n_iterations", "converged"),
+    [(1e5, 2, True), (1.0, 2, False), (1e5, 1, False)],
+)
+def test_a_steep_slope_is_at_rest_where_a_newton_step_gains_nothing(
+    monkeypatch, curvature, n_iterations, converged
+):
+    """Said of the last search, and only by one that saw as many steps as dimensions."""
+    searches = []
+
+    def minimize(function, theta, **options):
+        searches.append(theta)
+        steps = np.eye(len(theta))
+        return scipy.optimize.OptimizeResult(
+            x=theta,
+            fun=100.0,
+            jac=np.full_like(theta, 10.0),  # 10^2 / curvature nats in two directions
+            nit=n_iterations,
+            success=True,
+            message="CONVERGENCE",
+            hess_inv=LbfgsInvHessProduct(steps, curvature * steps),
+        )
+
+    monkeypatch.setattr(scipy.optimize, "minimize", minimize)
+    found = lbfgsb(None, np.zeros(2), BOUNDS, eps=1e-7, must_be_flat=True)
+    assert len(searches) == 4
+    assert found.converged is converged

@@ -41,24 +41,30 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
     `must_be_flat` that alone is no convergence: the slope has to be small, too. Where
     it is not, then and after a line search without a decrease, a search begins anew
     there, without what was learned of the curvature, `MOST_SEARCHES` in all. Where the
-    first line search fails the slope alone leads on for a few steps. An `obj_func` may
-    have a limit of its own, `max_iterations`, a `unit`, and an `eps`, and one with a
-    method `iteration_ended` hears of each iteration.
+    last one ends it has converged, too, if a Newton step would gain nothing. (To stop
+    the first one for that left a valley 2.8 nats early.) Where the first line search
+    fails the slope alone leads on for a few steps. An `obj_func` may have a limit of
+    its own, `max_iterations`, a `unit`, and an `eps`, and one with a method
+    `iteration_ended` hears of each iteration.
     """
     most = getattr(obj_func, "max_iterations", None) or 15000
     nat = 1 / getattr(obj_func, "unit", 1.0)
-    theta, n_iterations = initial_theta, 0
+    theta, n_iterations, curvature = initial_theta, 0, None
     with one_blas_thread():
         for _ in range(MOST_SEARCHES):
             result = _search(obj_func, theta, bounds, eps, most - n_iterations)
             if not result.nit and "ABNORMAL" in result.message:
                 result = _by_slope(obj_func, result, bounds, eps, nat)
             theta, n_iterations = result.x, n_iterations + int(result.nit)
+            if result.nit >= len(theta):  # as many steps as there are directions
+                curvature = result.get("hess_inv")
             flat = _is_flat(result, bounds, eps, nat)
             at_rest = flat or (result.success and not must_be_flat)
             stopped = result.get("status") == STOPPED
             if at_rest or stopped or n_iterations >= most or not result.nit:
                 break
+    if curvature is not None:
+        at_rest = at_rest or _newton_gain(result, curvature, bounds) < 0.01 * nat
     return Optimum(
         result.x,
         result.fun,
@@ -91,7 +97,7 @@ def _by_slope(obj_func, start, bounds, eps, nat):
     lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
     result, length = start, None
     for _ in range(SLOPE_STEPS):
-        down = np.clip(result.x - result.jac, lower, upper) - result.x
+        down = _descent(result, bounds)
         if _is_flat(result, bounds, eps, nat) or not down.any():
             return result
         length = length or SHORT_STEP / np.linalg.norm(down)
@@ -145,12 +151,23 @@ def _is_flat(result, bounds, eps, nat):
     """
     if not np.isfinite(result.fun):
         return False
-    lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
-    step = np.clip(result.x - result.jac, lower, upper) - result.x
+    step = _descent(result, bounds)
     least = 0.01 if eps < 1e-10 else 0.1
     small = max(least * nat, max(1e-5, eps**0.5) * abs(result.fun))
     if np.all(np.abs(step) <= small):
         return True
     if result.success or not result.nit or "hess_inv" not in result:
         return False
-    return bool(step @ result.hess_inv.matvec(step) / 2 < 0.01 * nat)
+    return _newton_gain(result, result.hess_inv, bounds) < 0.01 * nat
+
+
+def _newton_gain(result, hess_inv, bounds):
+    """What the step to the minimum of the quadratic model gains: g'H^-1 g / 2."""
+    step = _descent(result, bounds)
+    return float(step @ hess_inv.matvec(step) / 2)
+
+
+def _descent(result, bounds):
+    """Down the gradient, less what the bounds hold back."""
+    lower, upper = np.asarray(bounds, dtype=float).reshape(-1, 2).T
+    return np.clip(result.x - result.jac, lower, upper) - result.x
