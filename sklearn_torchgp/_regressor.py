@@ -686,9 +686,10 @@ class TorchGPRegressor(
         )
         copy = np.copy if self.copy_X_train else np.asarray
         set_rows(self, replace(rows, X=copy(rows.X), y=copy(rows.y)), kind)
-        merges = others is not None and counts_copies(self, kernel, rows.X)
-        shards = shards_elsewhere(self, others, merges)
-        self._fit_record = replace(self._fit_record, shards=shards)
+        if others is not None:
+            merges = counts_copies(self, kernel, rows.X)
+            shards = shards_elsewhere(self, others, merges)
+            self._fit_record = replace(self._fit_record, shards=shards)
 
     def _training_model(self):
         """The model whose value is the objective."""

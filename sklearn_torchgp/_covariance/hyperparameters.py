@@ -77,7 +77,7 @@ def is_constant(value):
     kind = type(value)
     if kind is np.ndarray:
         return not value.dtype.hasobject
-    return kind in _PLAIN or (kind is tuple and all(type(v) in _PLAIN for v in value))
+    return kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, value)))
 
 
 @cache

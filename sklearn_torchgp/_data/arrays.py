@@ -32,11 +32,6 @@ def resolve_dtype(dtype):
     return DTYPES[dtype]
 
 
-def float_dtype(X):
-    """The torch precision of a NumPy array: float32 if it is that, else float64."""
-    return torch.float32 if X.dtype == np.float32 else torch.float64
-
-
 def resolve_device(device, n_rows, *, dtype="float64", fitted=False):
     """The torch device that the `device` parameter means for n_rows rows.
 
@@ -174,9 +169,9 @@ class ArrayKind:
 
     def __call__(self, value):
         """A tensor or NumPy array as this kind of array; scalars pass through."""
-        if not self.foreign and isinstance(value, torch.Tensor):
-            return as_numpy(value)
-        if not self.foreign or not isinstance(value, (torch.Tensor, np.ndarray)):
+        if not self.foreign:
+            return as_numpy(value) if isinstance(value, torch.Tensor) else value
+        if not isinstance(value, (torch.Tensor, np.ndarray)):
             return value
         if self.namespace is None:
             return torch.as_tensor(value, device=self.device)

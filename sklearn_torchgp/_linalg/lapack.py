@@ -66,7 +66,7 @@ def _above(n):
 
 def lower_(A):
     """Zero above the diagonal of A: `Tensor.tril_` wakes all threads for ten rows."""
-    A.numpy()[_above(len(A))] = 0.0
+    np.copyto(A.numpy(), 0.0, where=_above(len(A)))
     return A
 
 
@@ -125,23 +125,27 @@ def own_gram_(W):
     return W
 
 
-@on_one_blas_thread
 def solve(L, B):
-    """(L L')^-1 B for B (n, m)."""
-    return torch.from_numpy(_SOLVE[L.dtype](L.numpy().T, B.numpy(), lower=0)[0])
-
-
-def solve_vector(L, b):
-    """(L L')^-1 b for a tensor L (n, n) and an array b (n,): see `solve_lower`."""
-    return _SOLVE[L.dtype](L.numpy().T, b, lower=0)[0]
-
-
-def solve_lower(L, B):
-    """L^-1 B for arrays L (n, n) and B (n, m).
+    """(L L')^-1 B for tensors L (n, n) and B (n, m).
 
     OpenBLAS wakes no worker for one column (0.3.23 to 0.3.31: as much processor time
     as time), and the limit would take as long as the solution.
     """
+    one = B.shape[1] == 1
+    found = (solve_vector if one else _solve_many)(L, B.numpy())
+    return torch.from_numpy(found)
+
+
+def solve_vector(L, b):
+    """(L L')^-1 b for a tensor L (n, n) and an array b (n,) or (n, 1): see `solve`."""
+    return _SOLVE[L.dtype](L.numpy().T, b, lower=0)[0]
+
+
+_solve_many = on_one_blas_thread(solve_vector)
+
+
+def solve_lower(L, B):
+    """L^-1 B for arrays L (n, n) and B (n, m): see `solve`."""
     return (_solve_triangle if B.shape[1] == 1 else _solve_on_one_thread)(L, B, 1)
 
 

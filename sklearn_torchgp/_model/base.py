@@ -92,7 +92,7 @@ class GPEstimator(Validation, CallbackSupportMixin):
 
     def _acquaint(self, kernel, X=None, y=None):
         """Tell a kernel that asks for it of the names of the features, and the data."""
-        acquaint(kernel, names=getattr(self, "feature_names_in_", None), X=X, y=y)
+        acquaint(kernel, names=vars(self).get("feature_names_in_"), X=X, y=y)
 
     def _device_for(self, n_rows, *, fitted=False):
         return resolve_device(self.device, n_rows, dtype=self.dtype, fitted=fitted)

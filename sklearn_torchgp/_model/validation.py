@@ -15,7 +15,6 @@ from .._data.arrays import (
     as_numpy,
     check_no_dates,
     check_same_kind,
-    float_dtype,
     is_valid_column,
     is_valid_table,
     resolve_dtype,
@@ -129,6 +128,6 @@ class Validation:
     def _shown(self, values, X, kind):
         """As the caller's kind of array; the last axis is dropped if it is of one."""
         values = values[..., 0] if values.shape[-1] == 1 else values
-        wide = torch.float64 in (float_dtype(X), resolve_dtype(self.dtype))
-        wanted = np.float64 if wide else np.float32
+        narrow = X.dtype == np.float32 and resolve_dtype(self.dtype) == torch.float32
+        wanted = np.float32 if narrow else np.float64
         return kind(values if values.dtype == wanted else values.astype(wanted))

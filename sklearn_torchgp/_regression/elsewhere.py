@@ -36,8 +36,6 @@ def targets_elsewhere(estimator, others):
 
 def shards_elsewhere(estimator, others, merges):
     """All rows as the method of a fit sees them, of which some or all are here."""
-    if others is None:
-        return None
     if others.are_all_here:
         return others.shards(estimator._model())
     alpha = np.asarray(as_numpy(estimator.alpha)).item()

@@ -42,4 +42,4 @@ class FitRecord:
 
     def without_shards(self):
         """After a fit, which leaves them where they are."""
-        return replace(self, shards=self.shards and self.shards.left)
+        return self if self.shards is None else replace(self, shards=self.shards.left)

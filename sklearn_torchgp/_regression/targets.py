@@ -74,10 +74,10 @@ class Targets:
         return self._of_transformed(_transformed(rows, self.transform))
 
     def _of_transformed(self, rows):
-        y = _less(self.regressor, rows)
-        if np.any(self.offset) or np.any(self.scale != 1):  # else y keeps its dtype
+        y = _less(self.regressor, rows)  # which keeps its dtype where nothing is done
+        if np.count_nonzero(self.offset) or np.count_nonzero(self.scale - 1):
             y = (y - self.offset) / self.scale
-        return replace(rows, y=y)
+        return rows if y is rows.y else replace(rows, y=y)
 
     # --- back to y: new rows -------------------------------------------------------
 

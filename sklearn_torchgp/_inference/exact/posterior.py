@@ -1,7 +1,6 @@
 """The posterior of exact inference: leave-one-out, conditioning, trend."""
 
 from dataclasses import replace
-from functools import cached_property
 
 from ..dense import DensePosterior
 from .leave_one_out import leave_one_out
@@ -32,7 +31,7 @@ class ExactPosterior(DensePosterior):
             arrays["_jitter"] = float(added)
         return cls(covariance, observations, arrays)
 
-    @cached_property
+    @property
     def trend(self):
         if self.likelihood.basis is None:
             return None
