@@ -140,7 +140,8 @@ def sites(tree):
     """(place in a walk through the tree, number of the change) of every mutant."""
     left_alone = set()
     for node in ast.walk(tree):
-        if isinstance(node, SKIPPED) or _name(getattr(node, "func", None)) == "warn":
+        warns = _name(getattr(node, "func", None)) == "warn"
+        if isinstance(node, SKIPPED) or warns or getattr(node, "arg", None) == "strict":
             left_alone.update(map(id, ast.walk(node)))
         for part in (
             *getattr(node, "decorator_list", ()),

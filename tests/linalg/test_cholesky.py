@@ -117,3 +117,20 @@ def test_float32(dtype):
     A = spd(300, condition=10).to(dtype)
     L = cholesky_(A.clone())
     np.testing.assert_allclose((L.tril() @ L.tril().T), A, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("m", [1, 2, 60])
+@pytest.mark.parametrize("kind", ["own", "read-only", "by columns"])
+def test_solve_lower_of_arrays(monkeypatch, threads, m, kind):
+    """By LAPACK or by torch: the same, without a warning of either, L as it was."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    L = np.linalg.cholesky(spd(40).numpy())
+    B = np.random.RandomState(0).randn(m, 40).T
+    expected = np.linalg.solve(L, B)
+    L.flags.writeable = kind != "read-only"
+    L = np.asfortranarray(L) if kind == "by columns" else L
+    before = L.copy(), B.copy()
+    np.testing.assert_allclose(lapack.solve_lower(L, B), expected, rtol=1e-11)
+    np.testing.assert_array_equal(L, before[0])
+    np.testing.assert_array_equal(B, before[1])
