@@ -203,3 +203,12 @@ def test_only_the_blocks_without_a_factor_are_helped():
     for lost in (-good, good * np.nan, good * np.inf):
         with pytest.raises(NotPositiveDefiniteError):
             factor_with_help(torch.stack([good, lost]), (1e-8,))
+
+
+def test_each_block_is_helped_by_a_part_of_its_own_diagonal():
+    ones, eye = torch.ones(3, 3).double(), torch.eye(3).double()
+    scales = (1.0, 1e4)
+    L, added = factor_with_help(torch.stack([s * ones for s in scales]), (1e-8,))
+    for factor, s in zip(L, scales, strict=True):
+        assert_allclose(factor @ factor.mT, s * (ones + 1e-8 * eye), atol=1e-15 * s)
+    assert added == pytest.approx(1e-4)

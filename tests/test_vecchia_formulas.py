@@ -9,6 +9,7 @@ from kernel_zoo import rows
 from numpy.testing import assert_allclose
 from sklearn.gaussian_process.kernels import (
     RBF,
+    DotProduct,
     WhiteKernel,
 )
 from vecchia_cases import (
@@ -79,6 +80,17 @@ def test_the_first_row_with_enough_before_it(k):
     for i, near in enumerate(search.earlier(order, np.arange(k, 40), k), start=k):
         distance = ((X[order[:i]] - X[order[i]]) ** 2).sum(1)
         assert set(near) == set(order[np.argsort(distance)[:k]])
+
+
+def test_rows_that_vary_against_each_other_tell_as_much():
+    """k(x, z) < 0 says of f(x) what -k(x, z) would."""
+    kernel, X, Z = RBF(0.1) + DotProduct(0.0), 4 * rows(9) - 2, 4 * rows(12)[9:] - 2
+    at = covariance(kernel, X).at()
+    K = kernel(Z, X) / np.sqrt(kernel.diag(X))
+    found = Search(at).nearest(at.points.others(Z), 3)
+    assert (np.take_along_axis(K, found, axis=1) < 0).any()
+    for near, told in zip(found, np.abs(K), strict=True):
+        assert set(near) == set(np.argsort(-told)[:3])
 
 
 def test_few_candidates_are_asked_for(monkeypatch):

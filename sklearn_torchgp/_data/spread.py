@@ -98,14 +98,14 @@ class Spread(Workspace):
     def each(self, function, covariance, likelihood, *args):
         answers = self._answers(Call(function, covariance, args, True))
         own = [self.shards.submit(where, _own, one) for where, one in answers]
-        return Kept(own), self._total(answers)
+        return OnShards(own), self._total(answers)
 
     def share(self, terms):
         last, kept = self._shared
         if last is not terms:
             groups, parts = self.shards.groups, terms.parts(len(self.shards.groups))
             with _large():
-                kept = Kept(
+                kept = OnShards(
                     [
                         self.shards.submit(address, _same, [part])
                         for (address, _), part in zip(groups, parts, strict=True)
@@ -144,7 +144,7 @@ def _large():
         yield
 
 
-class Kept:
+class OnShards:
     """What shards keep of an answer, by the groups of Shards."""
 
     def __init__(self, futures):
@@ -160,7 +160,7 @@ class Call:
     covariance : Covariance
         Whose kernel is meant.
     args : tuple
-        Beside things that travel Kept ones, which do not.
+        Beside things that travel `OnShards`, which do not.
     has_own : bool
         Whether shards keep a part of the answer.
     """
@@ -172,20 +172,22 @@ class Call:
 
     @property
     def kept(self):
-        return [one for one in self.args if isinstance(one, Kept)]
+        return [one for one in self.args if isinstance(one, OnShards)]
 
     def without_kept(self):
-        """The same with places for what is Kept."""
+        """The same with places for what is on the shards."""
         other = copy(self)
-        args = [Kept(None) if isinstance(one, Kept) else one for one in self.args]
+        args = [
+            OnShards(None) if isinstance(one, OnShards) else one for one in self.args
+        ]
         other.args = args
         return other
 
     def of(self, points, likelihood, own):
-        """The answer of one shard, for which `own` was Kept: its own part and sums."""
+        """The answer of one shard, for which it kept `own`: its own part and sums."""
         own, device = iter(own), points.device
         args = [
-            next(own) if isinstance(one, Kept) else _moved(one, device)
+            next(own) if isinstance(one, OnShards) else _moved(one, device)
             for one in self.args
         ]
         work = Workspace(points.dtype, device)

@@ -24,10 +24,11 @@ from sklearn_torchgp._covariance.at import CovarianceAt
 from sklearn_torchgp._inference import Exact, Inducing, InducingSites
 from sklearn_torchgp._inference.inducing import visits
 from sklearn_torchgp._inference.inducing.points import chosen
-from sklearn_torchgp._inference.inducing.statistics import jitter_of
+from sklearn_torchgp._inference.inducing.statistics import Whitening, jitter_of
 from sklearn_torchgp._likelihoods.gaussian import Observations
 from sklearn_torchgp._linalg import memory
 from sklearn_torchgp._model.model import Model
+from sklearn_torchgp.exceptions import NotPositiveDefiniteError
 
 RNG = np.random.RandomState(7)
 FEW = RNG.uniform(-2, 2, (5, 2))
@@ -295,3 +296,21 @@ def test_leaving_a_site_out_is_inferring_without_it():
         moments = rest.infer().posterior().moments(X[[i]], "var")
         assert_allclose(mean[i], moments[0][0], rtol=1e-8)
         assert_allclose(variance[i], moments[1][0], rtol=1e-8)
+
+
+def test_what_sites_lack_is_measured_in_units_of_the_last():
+    """k of them before and after a step: precision, shift, and the units of both."""
+    before, after = RNG.randn(2, 3, 4, 7)
+    missing = ((after - before)[:, :2] * after[-1, 2:]).reshape(3, -1)
+    (found,) = visits.gaps(None, None, *tensor(before), *tensor(after))
+    assert_allclose(found, missing @ missing.T, rtol=1e-12)
+
+
+def test_points_whose_covariance_is_none():
+    class Negative:
+        def cross(self, Z, _):
+            return -torch.eye(Z.n, dtype=torch.float64), None
+
+    Z = covariance(KERNEL, FEW).points
+    with pytest.raises(NotPositiveDefiniteError):
+        Whitening.at(Negative(), Z)
