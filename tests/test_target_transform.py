@@ -23,6 +23,7 @@ from sklearn.preprocessing import (
 )
 
 from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp._regression import convolution
 
 KERNEL = 0.6 * RBF([0.7, 1.1]) + WhiteKernel(0.05)
 RNG = np.random.RandomState(0)
@@ -349,6 +350,34 @@ def test_all_of_the_range_is_used_and_nothing_beyond():
     found = gp.predict_quantiles(Z, q)
     assert_allclose(found[inside], z[inside] ** 2, rtol=1e-9)
     assert_allclose(found[z < -0.01], 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_the_range_ends_where_it_does_in_any_unit_of_z(unit):
+    def back(z):
+        return (z / unit) ** 2
+
+    y, q = (0.35 + 0.02 * np.arange(25)) ** 2, [0.0001, 0.02, 0.6]
+    settings = {"normalize_y": True, "alpha": 1.0}
+    found, expected = (
+        transformed(one, **settings).fit(X, y).predict_quantiles(Z, q)
+        for one in (
+            FunctionTransformer(lambda y: unit * np.sqrt(y), back),
+            FunctionTransformer(np.sqrt, np.square),
+        )
+    )
+    assert (expected < 1e-6).any()
+    assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_quantiles_under_noise_that_is_larger_than_all_else():
+    def same(z):
+        return z
+
+    mean, std, noise = np.array([[0.3], [-2.0]]), np.ones((2, 1)), np.full((2, 1), 25.0)
+    for p in (1e-4, 0.5, 0.9999):
+        found = convolution.quantiles(same, mean, std, noise, p, mean)
+        assert_allclose(found, mean + norm.ppf(p) * np.sqrt(26.0), atol=1e-6)
 
 
 def test_a_slope_next_to_the_end_of_the_domain():

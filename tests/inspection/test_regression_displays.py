@@ -101,6 +101,7 @@ def test_two_features_draw_maps_of_mean_and_deviation():
     assert_allclose(shown.mean_surface_.get_array().ravel(), mean)
     assert_allclose(shown.std_surface_.get_array().ravel(), std)
     assert shown.std_surface_.get_clim()[0] == 0
+    assert shown.points_.axes is shown.mean_surface_.axes
     assert_allclose(shown.points_.get_offsets(), rows)
     assert_allclose(shown.points_.get_array(), y)
     assert shown.points_.get_clim() == shown.mean_surface_.get_clim()
