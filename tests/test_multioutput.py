@@ -261,13 +261,16 @@ def test_outputs_apart_are_scikit_learns_wrapper():
     several = TorchGPRegressor(KERNEL, multi_output="independent").fit(X, Y)
     wrapped = MultiOutputRegressor(TorchGPRegressor(KERNEL)).fit(X, Y)
     assert_allclose(several.predict(Z), wrapped.predict(Z), rtol=1e-12)
+    alone = clone(several).set_params(optimizer=None).fit(X, Y)
+    with parallel_config("threading"):
+        found = clone(several).set_params(n_jobs=2).fit(X, Y)
+        again = clone(alone).set_params(n_jobs=2).fit(X, Y)
+    assert_allclose(again.predict(Z), alone.predict(Z), rtol=1e-10)
     # Side by side BLAS may have other threads, and with them other last digits, which
-    # move the place where an optimiser ends.
-    for optimizer, rtol in (("fmin_l_bfgs_b", 1e-6), (None, 1e-10)):
-        alone = clone(several).set_params(optimizer=optimizer).fit(X, Y)
-        with parallel_config("threading"):
-            again = clone(alone).set_params(n_jobs=2).fit(X, Y)
-        assert_allclose(again.predict(Z), alone.predict(Z), rtol=rtol)
+    # move the place where an optimiser ends, but not how high that is.
+    for a, b in zip(found.estimators_, several.estimators_, strict=True):
+        reached, expected = (m.log_marginal_likelihood_value_ for m in (a, b))
+        assert reached == pytest.approx(expected, abs=1e-4)
 
 
 def test_warnings_name_the_target():
@@ -284,8 +287,9 @@ def test_warnings_name_the_target():
 def test_weights_are_copies(make):
     weight = np.arange(len(X)) % 3
     copies = np.repeat(np.arange(len(X)), weight)
-    weighted = make(normalize_y=True).fit(X, HOLES, sample_weight=weight)
-    repeated = make(normalize_y=True).fit(X[copies], HOLES[copies])
+    model = make(normalize_y=True, optimizer=None)
+    weighted = model.fit(X, HOLES, sample_weight=weight)
+    repeated = clone(model).fit(X[copies], HOLES[copies])
     pairs = (m.predict(Z, return_std=True) for m in (weighted, repeated))
     for a, b in zip(*pairs, strict=True):
         assert_allclose(a, b, rtol=1e-6)
