@@ -111,6 +111,14 @@ def test_a_fit_moves_the_points():
     assert set(few.optimizer_results_[0].n_coarse_evaluations) == {20}
 
 
+def test_only_the_best_start_sees_all_rows():
+    options = {"optimizer": "fmin_l_bfgs_b", "optimizer_rows": 10}
+    model = through(8, n_restarts_optimizer=2, **options).fit(X, Y)
+    counts = [record.n_evaluations for record in model.optimizer_results_]
+    assert np.count_nonzero(counts) == 1
+    assert all(record.n_coarse_evaluations[20] for record in model.optimizer_results_)
+
+
 def test_pickles():
     model = through(8).fit(X, Y)
     again = pickle.loads(pickle.dumps(model))
