@@ -92,6 +92,12 @@ def new_part_equal_to_the_old_and_then_written_to(model):
     model.kernel_.k1.k2.length_scale[1] = 2.0
 
 
+def list_in_place(model):
+    model.kernel_.k1.k2.length_scale = [0.7, 0.9]
+    said(model)
+    model.kernel_.k1.k2.length_scale[0] = 0.4
+
+
 def theta_as_scikit_learn_sets_it(model):
     model.kernel_.theta = model.kernel_.theta + 0.3
 
@@ -108,6 +114,7 @@ CHANGES = {
     "alpha": assign("alpha", lambda alpha: alpha + 0.5),
     "_y_train_mean": assign("_y_train_mean", lambda mean: mean + 1),
     "length scale in place": length_scale_in_place,
+    "length scale in a list": list_in_place,
     "a new part": new_part_equal_to_the_old_and_then_written_to,
     "theta": theta_as_scikit_learn_sets_it,
     "parameter": in_kernel(k1__k1__constant_value=3.0),
@@ -235,6 +242,26 @@ def test_many_rows_are_not_kept():
     assert few._kept.binding.holds(few, few._device_for(40))
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [(1e-2, 1e2), (1e-3, 1e3)],
+        ((1e-2, 1e2), (1e-3, 1e3)),
+        [[1e-2, 1e2], [1e-3, 1e3]],
+        np.array([[1e-2, 1e2], [1e-3, 1e3]]),
+        [1e-2, 1e2],
+        (np.float32(1e-2), np.int64(100)),
+        "fixed",
+    ],
+    ids=repr,
+)
+def test_what_is_bound_serves_again_whatever_bounds_are_made_of(bounds):
+    kernel = np.float32(1.3) * RBF([0.7, 0.9], bounds) + WhiteKernel(0.1)
+    model = TorchGPRegressor(kernel, optimizer=None).fit(*surface())
+    model.predict(Z)
+    assert model._kept.binding.holds(model, model._device_for(25))
+
+
 def test_a_workspace_serves_again_while_it_is_small_and_free():
     kept, points = Kept(), Points(np.ones((3, 2)), **FORM)
     with kept.workspace(points) as first:
@@ -292,10 +319,23 @@ def test_hyperparameters_are_what_the_kernel_says(name):
         assert not np.array_equal(copy.theta, kernel.theta)
 
 
-def test_a_copy_shares_no_array():
-    kernel = RBF(np.ones(2))
-    hyperparameters.copied(kernel).length_scale[0] = 5.0
+def test_a_copy_shares_no_array_and_no_list():
+    kernel = RBF(np.ones(2), ([1e-2, 1e2], [1e-3, 1e3]))
+    copy = hyperparameters.copied(kernel)
+    copy.length_scale[0] = copy.length_scale_bounds[1][0] = 5.0
     assert kernel.length_scale[0] == 1.0
+    assert kernel.length_scale_bounds == ([1e-2, 1e2], [1e-3, 1e3])
+
+
+def test_a_key_tells_arrays_and_lists_by_their_values():
+    def key(scales, bounds):
+        return hyperparameters.key(1.0 * RBF(scales, bounds))
+
+    pairs = [(1e-2, 1e2), (1e-3, 1e3)]
+    own = key(np.array([1.0, 2.0]), pairs)
+    assert own == key(np.array([1.0, 2.0]), tuple(pairs))
+    assert own != key(np.array([1.0, 2.5]), pairs)
+    assert own != key(np.array([1.0, 2.0]), pairs[::-1])
 
 
 def test_wrong_bounds_are_refused_as_by_scikit_learn():

@@ -7,7 +7,7 @@ of its name, and the bounds of a hyperparameter `p` are the attribute `p_bounds`
 kernel of any other class, or with values of unusual types, is asked itself.
 """
 
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from sklearn.gaussian_process import kernels
 
 # Types whose values never change.
 _PLAIN = {float, int, bool, str, type(None), np.float64}
+_SEQUENCES = {list, tuple}
 
 # What may have an element for each feature; any other hyperparameter is one number.
 _VECTORS = {(kernels.RBF, "length_scale"), (kernels.Matern, "length_scale")}
@@ -55,7 +56,7 @@ def _attributes(kernel):
 def sources(kernel):
     """All attributes that the kernel's values depend on, as (dict, name, value).
 
-    None where they cannot be told. No value but a NumPy array changes in place.
+    None where they cannot be told. What changes in place has a `reader`.
     """
     found = []
     return found if _append_sources(kernel, found) else None
@@ -73,11 +74,26 @@ def _append_sources(kernel, found):
 
 
 def is_constant(value):
-    """Whether a value is made of numbers and strings, and an array at most in place."""
+    """Whether a value is made of numbers and strings, in arrays, lists and tuples."""
     kind = type(value)
     if kind is np.ndarray:
         return not value.dtype.hasobject
-    return kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, value)))
+    if kind in _SEQUENCES:
+        return _PLAIN.issuperset(map(type, value)) or all(map(is_constant, value))
+    return kind in _PLAIN or isinstance(value, np.number)
+
+
+def reader(value):
+    """() -> what differs from its last answer once a constant changed in place.
+
+    None of a constant that cannot.
+    """
+    kind = type(value)
+    if kind is np.ndarray:
+        return value.tobytes
+    if kind is list or (kind is tuple and not _PLAIN.issuperset(map(type, value))):
+        return partial(_content, value)
+    return None
 
 
 @cache
@@ -95,13 +111,17 @@ def key(kernel):
     found = sources(kernel)
     if found is None:
         return None
-    return type(kernel), *[(name, _constant(value)) for _, name, value in found]
+    return type(kernel), *[(name, _content(value)) for _, name, value in found]
 
 
-def _constant(value):
-    if is_kernel(value):
-        return type(value)
-    return (value.shape, value.tobytes()) if type(value) is np.ndarray else value
+def _content(value):
+    """What equals that of an equal constant, or of a kernel of the same class."""
+    kind = type(value)
+    if kind in _SEQUENCES:
+        return tuple(map(_content, value))
+    if kind is np.ndarray:
+        return value.shape, value.tobytes()
+    return kind if is_kernel(value) else value
 
 
 def copied(kernel):
@@ -113,12 +133,19 @@ def copied(kernel):
     for name, value in attributes.items():
         if is_kernel(value):
             value = copied(value)
-        elif type(value) is np.ndarray:
-            value = value.copy()
-        elif not is_constant(value):
+        elif is_constant(value):
+            value = _copied_constant(value)
+        else:
             return clone(kernel)
         vars(copy)[name] = value
     return copy
+
+
+def _copied_constant(value):
+    kind = type(value)
+    if kind in _SEQUENCES:
+        return kind(map(_copied_constant, value))
+    return value.copy() if kind is np.ndarray else value
 
 
 def at_theta(kernel, theta):

@@ -15,7 +15,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 from .._covariance import hyperparameters, registry_version
-from .._covariance.hyperparameters import is_constant
+from .._covariance.hyperparameters import is_constant, reader
 from .._data.arrays import own_or_copy, resolve_dtype
 from .._linalg.memory import Workspace
 
@@ -87,8 +87,8 @@ class Binding:
         values = [value for _, value in self._own[:-1]]
         self._notices = of_kernel is not None and all(map(_is_noticed, values))
         values += [value for *_, value in self._of_kernel]
-        arrays = [value for value in values if type(value) is np.ndarray]
-        self._contents = [(a, a.tobytes()) for a in arrays if self._notices]
+        readers = filter(None, map(reader, values)) if self._notices else ()
+        self._contents = [(read, read()) for read in readers]
 
     def holds(self, estimator, *more):
         """Whether everything is surely what it was."""
@@ -99,8 +99,8 @@ class Binding:
         for attributes, name, value in self._of_kernel:
             if attributes.get(name) is not value:
                 return False
-        for array, content in self._contents:
-            if array.tobytes() != content:
+        for read, content in self._contents:
+            if read() != content:
                 return False
         return self._notices and self._more == (registry_version(), *more)
 
