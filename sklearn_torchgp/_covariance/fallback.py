@@ -9,7 +9,7 @@ import torch
 from .._linalg.threads import one_blas_thread
 from ..exceptions import KernelFallbackWarning, callers_level
 from .batches import one_by_one
-from .hyperparameters import at_theta
+from .copies import at_theta
 from .leaf import nothing
 from .slopes import differenced
 

@@ -117,6 +117,8 @@ def key(kernel):
 def _content(value):
     """What equals that of an equal constant, or of a kernel of the same class."""
     kind = type(value)
+    if kind in _PLAIN:
+        return value
     if kind in _SEQUENCES:
         return tuple(map(_content, value))
     if kind is np.ndarray:
@@ -146,53 +148,6 @@ def _copied_constant(value):
     if kind in _SEQUENCES:
         return kind(map(_copied_constant, value))
     return value.copy() if kind is np.ndarray else value
-
-
-def at_theta(kernel, theta):
-    """What ``kernel.clone_with_theta(theta)`` answers, at a fraction of its time.
-
-    A clone copies all parameters deeply. Where theta goes into a kernel by plain
-    assignment, as scikit-learn's own setters do, what is no kernel, no array and no
-    hyperparameter is the same object in both: an estimator's parameters are never
-    written into.
-    """
-    if not _assigns_theta(type(kernel)):
-        return kernel.clone_with_theta(theta)
-    copy = _made_anew(kernel)
-    copy.theta = theta
-    return copy
-
-
-_OWN_THETA = {
-    vars(cls)["theta"]
-    for cls in (kernels.Kernel, kernels.KernelOperator, kernels.Exponentiation)
-}
-
-
-@cache
-def _assigns_theta(cls):
-    """Whether a class copies, and takes theta, as scikit-learn's own do."""
-    base = kernels.Kernel
-    return (
-        cls.theta in _OWN_THETA
-        and cls.set_params is base.set_params
-        and cls.clone_with_theta is base.clone_with_theta
-        and cls.__setattr__ is object.__setattr__
-        and not hasattr(cls, "__sklearn_clone__")
-        and not any(hasattr(cls, name) for name in signature(cls).parameters)
-    )
-
-
-def _made_anew(kernel):
-    if not _assigns_theta(type(kernel)):
-        return clone(kernel)
-    params = kernel.get_params(deep=False)
-    for name, value in params.items():
-        if is_kernel(value):
-            params[name] = _made_anew(value)
-        elif isinstance(value, np.ndarray):
-            params[name] = value.copy()
-    return type(kernel)(**params)
 
 
 def parameters(kernel):

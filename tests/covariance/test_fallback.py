@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
-from sklearn_torchgp._covariance import hyperparameters
+from sklearn_torchgp._covariance.copies import at_theta
 from sklearn_torchgp._covariance.fallback import Fallback
 
 pytestmark = pytest.mark.filterwarnings(
@@ -47,13 +47,32 @@ class Tagged(Numpy):
         self.tag = tag
 
 
+class Counted(Numpy):
+    """Its constructor leaves more than parameters: numbers, and with `memo` a cache."""
+
+    made = 0
+
+    def __init__(self, length_scale=1.0, length_scale_bounds=(1e-5, 1e5), memo=False):
+        super().__init__(length_scale, length_scale_bounds)
+        self.memo = memo
+        self.known = {} if memo else [1, (2.0, "two")]
+        self.room = np.zeros(3)
+        type(self).made += 1
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        if not self.memo or eval_gradient or Y is not None:
+            return super().__call__(X, Y, eval_gradient)
+        if "K" not in self.known:
+            self.known["K"] = super().__call__(X)
+        return self.known["K"]
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_a_copy_at_theta_is_a_clone_with_theta(name):
     kernel = ZOO[name]
     before, theta = repr(kernel), kernel.theta + 0.3
     found, wanted = (
-        make(kernel, theta)
-        for make in (hyperparameters.at_theta, type(kernel).clone_with_theta)
+        make(kernel, theta) for make in (at_theta, type(kernel).clone_with_theta)
     )
     assert found == wanted
     assert type(found) is type(kernel)
@@ -66,16 +85,41 @@ def test_a_copy_at_theta_is_a_clone_with_theta(name):
 def test_a_theta_that_is_written_in_place_stays_out_of_the_kernel(composed):
     part = InPlace(np.array([0.5, 1.0, 2.0]))
     kernel = part + WhiteKernel(0.1) if composed else part
-    copy = hyperparameters.at_theta(kernel, kernel.theta + 1)
+    copy = at_theta(kernel, kernel.theta + 1)
     assert_allclose(copy.theta, kernel.theta + 1)
     assert_array_equal(part.length_scale, [0.5, 1.0, 2.0])
 
 
 def test_parameters_that_are_no_kernel_are_shared_and_arrays_are_not():
     kernel = Tagged(np.ones(3), tag=object())
-    copy = hyperparameters.at_theta(kernel, np.zeros(3))
+    copy = at_theta(kernel, np.zeros(3))
     assert copy.tag is kernel.tag
     assert copy.length_scale is not kernel.length_scale
+
+
+@pytest.mark.parametrize("memo", [False, True])
+def test_a_constructor_works_again_only_where_it_leaves_more_than_constants(memo):
+    kernel = 1.5 * Counted([0.5, 1.0, 2.0], memo=memo) ** 2 + WhiteKernel(0.1)
+    theta = kernel.theta + 0.3
+    kernel(X)
+    Counted.made = 0
+    copy = at_theta(kernel, theta)
+    assert Counted.made == memo
+    wanted = kernel.clone_with_theta(theta)
+    assert_array_equal(copy.theta, wanted.theta)
+    assert_array_equal(copy(X), wanted(X))
+    own, other = kernel.k1.k2.kernel, copy.k1.k2.kernel
+    assert other.known == ({"K": other(X)} if memo else own.known)
+    assert other.room is not own.room
+    assert vars(other).keys() == vars(own).keys()
+
+
+def test_fixed_hyperparameters_stay_what_they_are():
+    kernel = Numpy(0.7, "fixed") * Numpy(np.ones(3)) + WhiteKernel(0.1, "fixed")
+    copy = at_theta(kernel, np.log([0.5, 1.0, 2.0]))
+    assert copy.k1.k1.length_scale == 0.7
+    assert_allclose(copy.k1.k2.length_scale, [0.5, 1.0, 2.0])
+    assert copy.k2.noise_level == 0.1
 
 
 def test_the_value_comes_with_the_gradient_where_that_was_asked_for_last():
