@@ -48,12 +48,7 @@ class Fallback:
             return one_by_one(functools.partial(self.dense, at), rows, cols)
         kernel, m = at[self.index], rows.n
         if rows is cols:
-            both = functools.partial(kernel, rows.objects, eval_gradient=True)
-            at_once = kernel is not self.kernel and _wanted.pop(type(kernel), False)
-            if at_once:
-                found = both()
-                both = lambda: found  # noqa: E731
-            K = found[0] if at_once else kernel(rows.objects)
+            K, both = self._value(kernel, rows.objects)
             return self._tensor(K, rows), self._pull(both, rows)
         K = kernel(rows.objects, cols.objects)
 
@@ -81,14 +76,30 @@ class Fallback:
     def nugget(self, at, points):
         return 0.0, nothing
 
+    def few_rows(self, points):
+        """What `few.FewRows` says, of a kernel that this node is all of."""
+        return _Itself(self, points)
+
+    def _value(self, kernel, X):
+        """k(X) of the kernel or a copy, and () -> the same with its gradient."""
+        both = functools.partial(kernel, X, eval_gradient=True)
+        if kernel is not self.kernel and _wanted.pop(type(kernel), False):
+            found = both()
+            return found[0], lambda: found
+        return kernel(X), both
+
+    def _gradient(self, evaluate):
+        """(n n, p), as the kernel at one theta says; the next one is asked at once."""
+        _wanted[type(self.kernel)] = True
+        gradient = evaluate()[1]
+        return gradient.reshape(-1, gradient.shape[-1])
+
     def _pull(self, evaluate, points):
         if not self.n_dims:
             return nothing
 
         def pull(G, scale, grads):
-            _wanted[type(self.kernel)] = True
-            gradient = evaluate()[1]
-            gradient = gradient.reshape(-1, gradient.shape[-1])
+            gradient = self._gradient(evaluate)
             if G.dtype == torch.float64 and points.device.type == "cpu":
                 # torch's product wakes all threads for ten rows.
                 with one_blas_thread():
@@ -101,6 +112,37 @@ class Fallback:
 
     def _tensor(self, array, points):
         return torch.as_tensor(array).to(points.device, points.dtype)
+
+
+class _Itself:
+    """The covariance of a kernel that is NumPy code throughout, without torch."""
+
+    def __init__(self, node, points):
+        self.node, self.X = node, points.objects
+
+    def gram(self, theta, out):
+        """As `few.FewRows.gram`."""
+        node, K = self.node, out.numpy()
+        K[...], both = node._value(node.parameters(theta, None), self.X)
+
+        def pullback(G):
+            if not node.n_dims:
+                return np.zeros(0)
+            W = np.tril(G.numpy())
+            W.reshape(-1)[:: len(W) + 1] *= 0.5
+            with one_blas_thread():
+                return 2 * (W.reshape(-1) @ node._gradient(both))
+
+        return out, pullback
+
+    def cross(self, Z):
+        """k(z_i, x_j), or None where a value is not finite."""
+        K = np.asarray(self.node.kernel(Z, self.X), dtype=np.float64)
+        return K if np.isfinite(K).all() else None
+
+    def diag(self, Z, *, noise=True):
+        """k(z, z): what of it is noise nobody knows."""
+        return np.asarray(self.node.kernel.diag(Z), dtype=np.float64)
 
 
 def _stacked(first, second):

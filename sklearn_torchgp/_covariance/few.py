@@ -40,10 +40,15 @@ SMALLEST = 1e-145
 
 
 def few_rows(tree, points):
-    """The FewRows of a kernel's tree and its data, or None if they do not qualify."""
+    """The FewRows of a kernel's tree and its data, or None if they do not qualify.
+
+    A tree may have its own, `few_rows`: a kernel that is NumPy code throughout.
+    """
     on_cpu = points.device.type == "cpu" and points.dtype == torch.float64
     if not on_cpu or getattr(points.objects, "ndim", 1) != 2:
         return None
+    if hasattr(tree, "few_rows"):
+        return tree.few_rows(points)
     terms = _terms(tree) if tree.few and points.objects.shape[1] else ()
     if not any(t.radials and not t.white for t in terms):
         return None
@@ -128,7 +133,8 @@ class FewRows:
             if K is None:
                 return None
             out.numpy()[...] = K
-            out.numpy().reshape(-1)[:: n + 1] += self.diag() - self.diag(noise=False)
+            noise = self.diag(None) - self.diag(None, noise=False)
+            out.numpy().reshape(-1)[:: n + 1] += noise
             return out, lambda G: self._gram(None, torch.empty_like(out))[1](G)
         return None if self.pairs is None else self._gram(theta, out)
 
@@ -170,8 +176,8 @@ class FewRows:
         K = reduce(add, terms)
         return K if math.isfinite(np.add.reduce(K, axis=None)) else None
 
-    def diag(self, *, noise=True):
-        """k(x, x), the same for all rows."""
+    def diag(self, Z, *, noise=True):
+        """k(z, z), the same for all rows."""
         return sum(c for term, c in self._own if noise or not term.white)
 
     @cached_property

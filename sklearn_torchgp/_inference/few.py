@@ -26,7 +26,7 @@ def moments(posterior, X, spread, noise):
         explained = _explained(L, V)[:, None]
     else:
         explained = np.stack([_explained(one, V) for one in L], axis=1)
-    return mean, covariance.few.diag(noise=noise) - explained
+    return mean, (covariance.few.diag(X, noise=noise) - explained.T).T
 
 
 def _explained(L, V):

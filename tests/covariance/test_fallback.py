@@ -5,9 +5,10 @@ import pytest
 import torch
 from kernel_zoo import ZOO, Numpy, rows
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.gaussian_process.kernels import RBF, WhiteKernel
+from sklearn.gaussian_process.kernels import RBF, Exponentiation, WhiteKernel
 
 from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp._covariance import Covariance
 from sklearn_torchgp._covariance.copies import at_theta
 from sklearn_torchgp._covariance.fallback import Fallback
 
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn_torchgp.exceptions.KernelFallbackWarning"
 )
 X = rows(12)
+FORM = {"dtype": torch.float64, "device": torch.device("cpu")}
 
 
 class InPlace(RBF):
@@ -65,6 +67,20 @@ class Counted(Numpy):
         if "K" not in self.known:
             self.known["K"] = super().__call__(X)
         return self.known["K"]
+
+
+class Whole(Exponentiation):
+    """A composition with code of its own: it is evaluated as one, parts and all."""
+
+    def __init__(self, kernel, exponent=1):
+        super().__init__(kernel, exponent)
+
+    def __call__(self, X, Y=None, eval_gradient=False):
+        return super().__call__(X, Y, eval_gradient)
+
+
+def none(tree, points):
+    """No few rows."""
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -137,6 +153,59 @@ def test_the_value_comes_with_the_gradient_where_that_was_asked_for_last():
     model.log_marginal_likelihood(theta)
     model.log_marginal_likelihood(theta)
     assert Logging.calls == [True, False]  # a guess, given up at once
+
+
+WHOLE = {
+    "free": Numpy(np.array([0.5, 1.0, 2.0])),
+    "power": (1.5 * Counted(0.8)) ** 2,
+    "nothing free": Numpy(0.8, "fixed"),
+}
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("name", WHOLE)
+def test_few_rows_of_a_numpy_kernel_are_what_its_node_says(name, own):
+    covariance = Covariance(Whole(WHOLE[name]), X, **FORM)
+    theta = None if own else WHOLE[name].theta - 0.2
+    G = torch.randn(12, 12, dtype=torch.float64, generator=torch.manual_seed(0))
+    G = G + G.mT
+    given = G.clone()
+    out = torch.empty(12, 12, dtype=torch.float64)
+    for _ in range(2):  # the second time the value comes with the gradient
+        K, pullback = covariance.few.gram(theta, out)
+        wanted, pull = covariance.at(theta).gram(torch.empty_like(out))
+        assert_array_equal(K.tril(), wanted.tril())
+        assert_allclose(pullback(G.tril()), pull(G), rtol=1e-12)
+    assert_array_equal(G, given)
+    Z = rows(5, seed=4)
+    assert_array_equal(covariance.few.cross(Z), covariance.cross(Z))
+    for noise in (True, False):
+        wanted = covariance.diag(Z, noise=noise)
+        assert_array_equal(covariance.few.diag(Z, noise=noise), wanted)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_posterior_of_few_rows_is_that_of_torch(name, monkeypatch):
+    y = np.column_stack([X.sum(axis=1), X[:, 0]])
+    model = TorchGPRegressor(Whole(WHOLE[name]), alpha=0.01, optimizer=None).fit(X, y)
+    Z, theta = rows(5, seed=4), model.kernel_.theta - 0.2
+
+    def said():
+        mean, std = model.predict(Z, return_std=True)
+        one = model.predict(Z[:1], return_std=True, include_noise=True)
+        return mean, std, *one, *model.log_marginal_likelihood(theta, True)
+
+    assert model._model().covariance.few is not None
+    found = said()
+    monkeypatch.setattr("sklearn_torchgp._covariance.covariance.few_rows", none)
+    assert model._model().covariance.few is None
+    for got, want in zip(found, said(), strict=True):
+        assert_allclose(got, want, rtol=1e-10)
+
+
+def test_values_that_are_not_finite_are_left_to_torch():
+    covariance = Covariance(Numpy(0.7), X, **FORM)
+    assert covariance.few.cross(np.full((1, 3), np.nan)) is None
 
 
 def test_a_node_evaluates_what_the_kernel_does():

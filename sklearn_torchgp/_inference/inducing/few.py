@@ -23,7 +23,7 @@ def moments(posterior, X, spread, noise):
         return mean, None
     a = lapack.solve_lower(L, k.T)
     left = [_squares(lapack.solve_lower(one, a)) for one in L_B]
-    prior = covariance.few.diag(noise=noise) - _squares(a)
+    prior = covariance.few.diag(X, noise=noise) - _squares(a)
     return mean, prior[:, None] + np.stack(left, axis=1)
 
 
