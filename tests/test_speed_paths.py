@@ -114,7 +114,7 @@ def test_few_new_rows_equal_torch(problem):
     np.testing.assert_allclose(cov.few_cross(Z), cov.cross(Z), rtol=1e-10, atol=1e-12)
     for noise in (True, False):
         want = cov.diag(Z, noise=noise).numpy()
-        np.testing.assert_allclose(np.full(len(Z), cov.few.diag(noise=noise)), want)
+        np.testing.assert_allclose(np.full(len(Z), cov.few.diag(Z, noise=noise)), want)
     K, pullback = cov.gram()
     np.testing.assert_allclose(np.tril(K), np.tril(cov.at().gram(K.clone())[0]))
     G = torch.ones(len(X), len(X), dtype=torch.float64)
