@@ -233,7 +233,7 @@ def default_model():
     assert round(parts) == 6  # a sixth
     gains = {name: one["mean_gain"] for name, one in found["each"].items()}
     assert min(gains, key=gains.get) == "yacht"
-    assert round(gains["yacht"], 2) == -0.05
+    assert round(gains["yacht"], 2) == -0.03
     text = (
         "On {} data sets, at most 250 rows of each, its held-out density, averaged "
         "over {} splits, was no worse than the best of scikit-learn's grid search over "

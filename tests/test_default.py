@@ -383,6 +383,7 @@ def test_a_smooth_function_without_noise_is_learned_as_one():
     X, y = smooth(400, np.random.RandomState(0))
     model = TorchGPRegressor("auto").fit(X[:80], y[:80])
     assert model.kernel_.k1.k2.nu == np.inf
+    assert model.kernel_.k2.k1.k1.constant_value < 1e-7  # no shorter part
     usual = clone(model.kernel_).set_params(k1__k2__nu=2.5)
     usual = TorchGPRegressor(usual, normalize_y=True).fit(X[:80], y[:80])
     gain = usual.predict(X[80:]) - y[80:], model.predict(X[80:]) - y[80:]
