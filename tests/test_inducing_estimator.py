@@ -81,6 +81,9 @@ def test_little_noise_is_told():
     model = inducing(1.0 * RBF(1.0), alpha=1e-10)
     with pytest.warns(JitterWarning, match=r"'inducing'.*1e-10.*1e-08.*WhiteKernel"):
         model.fit(X, Y)
+    white = inducing(1.0 * RBF(1.0) + WhiteKernel(2e-10, "fixed"), alpha=1e-10)
+    with pytest.warns(JitterWarning, match=r"the least of it is 3e-10"):
+        white.fit(X, Y)
 
 
 def test_too_many_points_for_memory_name_the_cure():
