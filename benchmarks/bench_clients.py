@@ -5,7 +5,9 @@ counted: with scikit-learn's regressor and with ours, by turns, on one thread an
 two, alone and beside a process that keeps a core busy, three times (once with --quick;
 medians). Beside times stands how many of them passed within the regressor, whose calls
 are all that the class can make quicker, and how many steps suggested the same rows.
-Absent clients are left out.
+Absent clients are left out. GEMSEO asks for an older scikit-learn than the others run
+with, and so for an environment of its own: with --only and --out its rows join those of
+an earlier run, each with its version of scikit-learn.
 """
 
 import argparse
@@ -21,8 +23,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import sklearn
 from contenders import OURS, SKLEARN
-from harness import options, save, show
+from harness import joined, options, save, show
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
@@ -324,6 +327,7 @@ def compare(program, threads, busy, rounds):
                 "same_steps": steps,
                 "best": min(map(valley, asked)),
             },
+            "scikit_learn": sklearn.__version__,
         }
         rows.append(row)
         show(row)
@@ -347,7 +351,7 @@ def main():
         for busy in (False, True):
             for threads in (1, 2):
                 rows += compare(program, threads, busy, 1 if args.quick else 3)
-    save("clients", rows, args)
+    save("clients", joined(rows, args.out) if args.only else rows, args)
 
 
 if __name__ == "__main__":
