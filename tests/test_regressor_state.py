@@ -265,7 +265,7 @@ def test_a_search_that_round_off_stops_has_converged_if_it_is_flat(
     """0.01 nat for a hyperparameter times e, or for a Newton step, is the line."""
 
     def stopped(function, theta, **options):
-        value, _ = function(theta)
+        value = function(theta)
         result = scipy.optimize.OptimizeResult(
             x=theta,
             fun=value,

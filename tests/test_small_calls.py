@@ -319,6 +319,21 @@ def test_hyperparameters_are_what_the_kernel_says(name):
         assert not np.array_equal(copy.theta, kernel.theta)
 
 
+@pytest.mark.parametrize("name", [n for n in READ if READ[n].n_dims])
+def test_a_theta_is_set_as_by_the_kernel_itself(name):
+    ours, theirs = hyperparameters.copied(READ[name]), clone(READ[name])
+    theta = theirs.theta + np.linspace(0.1, 0.2, theirs.n_dims)
+    hyperparameters.set_theta(ours, theta)
+    theirs.theta = theta
+    assert repr(ours) == repr(theirs)
+    np.testing.assert_array_equal(ours.theta, theirs.theta)
+    kinds = [
+        [type(value) for value in kernel.get_params().values()]
+        for kernel in (ours, theirs)
+    ]
+    assert kinds[0] == kinds[1]
+
+
 def test_a_copy_shares_no_array_and_no_list():
     kernel = RBF(np.ones(2), ([1e-2, 1e2], [1e-3, 1e3]))
     copy = hyperparameters.copied(kernel)

@@ -19,6 +19,7 @@ from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.utils import estimator_checks
 
 from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp._data.rows import all_differ, distinct_rows
 
 RNG = np.random.RandomState(0)
 X = RNG.uniform(-2, 2, (20, 2))
@@ -300,3 +301,14 @@ def test_one_weight_for_all_rows():
     want = fixed().fit(X, Y, sample_weight=np.full(20, 2.0))
     assert_allclose(gp.predict(Z), want.predict(Z), rtol=1e-12)
     assert abs(gp.predict(Z) - fixed().fit(X, Y).predict(Z)).max() > 1e-4
+
+
+@pytest.mark.parametrize("n_values", [2, 6, 10**6])
+@pytest.mark.parametrize("kind", [float, int, np.float32, "by columns"])
+def test_a_look_without_sorting_finds_equal_rows(n_values, kind):
+    X = np.random.RandomState(0).randint(n_values, size=(40, 2)) - 1
+    X = np.asfortranarray(X, float) if kind == "by columns" else X.astype(kind)
+    index, _, _ = distinct_rows(X, [])
+    assert all_differ(X) == (len(index) == len(X))
+    assert not all_differ(np.array([[0.0, 1.0], [-0.0, 1.0]]))
+    assert all_differ(X[:1])

@@ -15,7 +15,7 @@ gradient (2 cores, 1.0 * RBF + WhiteKernel) by this path and by torch: n = 10, d
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, lru_cache, reduce
 from itertools import product as pairs
 from math import prod
 from operator import add, mul
@@ -70,9 +70,22 @@ class Term:
             self.white or other.white,
         )
 
+    @cached_property
+    def places(self):
+        """Where its free scalars stand in theta."""
+        free = (leaf.free.values() for leaf in self.scalars)
+        return [where.start for one in free for where in one]
+
+    @cached_property
+    def fixed(self):
+        """The product of the others."""
+        return prod(leaf.number for leaf in self.scalars if not leaf.free)
+
     def scale(self, values=None):
-        """c_t, among the values of all free hyperparameters or the kernel's own."""
-        return prod(leaf.scalar(values) for leaf in self.scalars)
+        """c_t, by a list of exp(theta) or at the kernel's own values."""
+        if values is None:
+            return prod(leaf.number for leaf in self.scalars)
+        return prod([values[place] for place in self.places], start=self.fixed)
 
     def parts(self, theta, apart):
         """The functions of the differences: pairs of a value and its pullback."""
@@ -109,15 +122,17 @@ class FewRows:
     @cached_property
     def pairs(self):
         """All pairs of the rows; None where their squares are out of range."""
-        X = np.asarray(self.points.objects, dtype=np.float64)
-        rows, columns = np.tril_indices(len(X), -1)
-        difference = np.abs(X[rows] - X[columns]).T
-        positive = difference[difference > 0]
+        X = np.ascontiguousarray(self.points.objects.T, dtype=np.float64)
+        gaps = np.diff(np.sort(X))
+        positive = gaps[gaps > 0]
         # Beyond these the squares could leave the range of floats.
-        if positive.size and (positive.min() < 1e-90 or not positive.max() < 1e90):
+        if positive.size and (positive.min() < 1e-90 or not np.ptp(X, 1).max() < 1e90):
             return None
-        squares = np.square(difference, order="C")
-        return AllPairs(squares, len(X), rows * len(X) + columns)
+        n = X.shape[1]
+        rows, columns, below = _below(n)
+        squares = X.take(rows, axis=1)
+        squares -= X.take(columns, axis=1)
+        return AllPairs(np.square(squares, out=squares), n, below)
 
     def gram(self, theta, out):
         """Fill out (n, n); returns what `Covariance.gram` does, None if out of range.
@@ -129,18 +144,17 @@ class FewRows:
         if n > MOST_ROWS or n * n * d > MOST:
             return None
         if theta is None:
-            K = self.cross(self.points.objects)
+            K = self._cross(self._centred)
             if K is None:
                 return None
+            K.reshape(-1)[:: n + 1] = self.diag(None)
             out.numpy()[...] = K
-            noise = self.diag(None) - self.diag(None, noise=False)
-            out.numpy().reshape(-1)[:: n + 1] += noise
             return out, lambda G: self._gram(None, torch.empty_like(out))[1](G)
         return None if self.pairs is None else self._gram(theta, out)
 
     def _gram(self, theta, out):
         pairs = self.pairs
-        values = None if theta is None else np.exp(theta)  # for a pullback
+        values = None if theta is None else np.exp(theta).tolist()  # for a pullback
         K = out.numpy().reshape(-1)
         total, variance, kept = 0.0, 0.0, []
         for term in self.terms:
@@ -167,7 +181,10 @@ class FewRows:
 
         None where a value is not finite.
         """
-        between = Between(Z - self.points.centre, self._centred, self._scaled)
+        return self._cross(Z - self.points.centre)
+
+    def _cross(self, centred):
+        between = Between(centred, self._centred, self._scaled)
         terms = (
             c * _product([k for k, _ in term.parts(None, between)])
             for term, c in self._own
@@ -182,7 +199,7 @@ class FewRows:
 
     @cached_property
     def _centred(self):
-        return self.points.centred.numpy()
+        return np.asarray(self.points.objects, dtype=np.float64) - self.points.centre
 
     @cached_property
     def _scaled(self):
@@ -202,9 +219,8 @@ class FewRows:
         gradient = np.zeros(self.n_dims)
         for term, c, V, parts in kept:
             below = 0.0 if term.white else W @ V if parts else W.sum()
-            for leaf in term.scalars:
-                for place in leaf.free.values():
-                    gradient[place] += c * (2 * below + trace)
+            for place in term.places:
+                gradient[place] += c * (2 * below + trace)
             for i, (_, pull) in enumerate(parts):
                 free = term.radials[i].free
                 if not free:
@@ -214,6 +230,13 @@ class FewRows:
                 for name, place in free.items():
                     gradient[place] += 2 * c * found[name]
         return gradient
+
+
+@lru_cache(maxsize=4)
+def _below(n):
+    """Rows, columns and places of what stands below the diagonal of (n, n)."""
+    rows, columns = np.tril_indices(n, -1)
+    return rows, columns, rows * n + columns
 
 
 class _Pairs:
@@ -271,7 +294,8 @@ class Between(_Pairs):
         kept = self.scaled.get(id(length_scale))
         if kept is None:
             kept = self.scaled[id(length_scale)] = length_scale, self.B / length_scale
-        return cdist(self.A / length_scale, kept[1], "sqeuclidean")
+        A = kept[1] if self.A is self.B else self.A / length_scale
+        return cdist(A, kept[1], "sqeuclidean")
 
 
 def _product(factors):

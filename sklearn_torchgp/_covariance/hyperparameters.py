@@ -76,11 +76,13 @@ def _append_sources(kernel, found):
 def is_constant(value):
     """Whether a value is made of numbers and strings, in arrays, lists and tuples."""
     kind = type(value)
+    if kind in _PLAIN:
+        return True
     if kind is np.ndarray:
         return not value.dtype.hasobject
     if kind in _SEQUENCES:
         return _PLAIN.issuperset(map(type, value)) or all(map(is_constant, value))
-    return kind in _PLAIN or isinstance(value, np.number)
+    return isinstance(value, np.number)
 
 
 def reader(value):
@@ -132,19 +134,24 @@ def copied(kernel):
     if attributes is None:
         return clone(kernel)
     copy = object.__new__(type(kernel))
+    values = vars(copy)
+    values.update(attributes)
     for name, value in attributes.items():
+        if type(value) in _PLAIN:
+            continue
         if is_kernel(value):
-            value = copied(value)
+            values[name] = copied(value)
         elif is_constant(value):
-            value = _copied_constant(value)
+            values[name] = _copied_constant(value)
         else:
             return clone(kernel)
-        vars(copy)[name] = value
     return copy
 
 
 def _copied_constant(value):
     kind = type(value)
+    if kind is tuple and _PLAIN.issuperset(map(type, value)):
+        return value
     if kind in _SEQUENCES:
         return kind(map(_copied_constant, value))
     return value.copy() if kind is np.ndarray else value
@@ -196,6 +203,19 @@ def theta(kernel):
         value = getattr(leaf, hyper.name)
         values += [value] if type(value) in _PLAIN else list(np.ravel(value))
     return np.log(np.array(values, dtype=np.float64))
+
+
+def set_theta(kernel, theta):
+    """What ``kernel.theta = theta`` does."""
+    free = _free(kernel)
+    if free is None:
+        kernel.theta = theta
+        return
+    stop = 0
+    for leaf, hyper in free:
+        start, stop = stop, stop + hyper.n_elements
+        here = start if hyper.n_elements == 1 else slice(start, stop)
+        setattr(leaf, hyper.name, np.exp(theta[here]))
 
 
 def n_dims(kernel):

@@ -56,8 +56,9 @@ class Own:
             for name, form in self.forms.items():
                 own[name] = form.value
             for hyper in self.hyperparameters:
-                value = np.asarray(own[hyper.name], dtype=np.float64)
-                own[hyper.name] = self._number(value, points)
+                if self.tensors or type(own[hyper.name]) is not float:
+                    value = np.asarray(own[hyper.name], dtype=np.float64)
+                    own[hyper.name] = self._number(value, points)
         if theta is None or not self.free:
             return own
         params = own.copy()
@@ -111,11 +112,9 @@ class Leaf(Own):
         few = entry.few(kernel) if callable(entry.few) else entry.few
         self.few = few and not self.special
 
-    def scalar(self, values):
-        """The one hyperparameter of a constant: among exp(theta), or its own value."""
-        if values is not None:
-            for where in self.free.values():
-                return values[where].item()
+    @property
+    def number(self):
+        """The one hyperparameter of a constant, the kernel object's own."""
         (hyper,) = self.hyperparameters
         return float(getattr(self.kernel, hyper.name))
 

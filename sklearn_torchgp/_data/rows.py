@@ -216,6 +216,13 @@ def _check_not_negative(array, name, what):
         )
 
 
+def all_differ(X):
+    """Whether no two rows of a table X are equal: without sorting them."""
+    X = np.ascontiguousarray(X, dtype=np.float64) + 0.0  # there is one zero then
+    rows = X.view(f"V{X.itemsize * X.shape[1]}") if X.size else X
+    return len(set(rows.ravel().tolist())) == len(X)
+
+
 def distinct_rows(X, columns, weights=None):
     """Rows that differ in X or in one of the columns, and the weight of each.
 

@@ -54,7 +54,7 @@ class Bernoulli(Likelihood):
 
     def probability(self, f):
         """p(y = 1 | f), for every entry."""
-        return self.link.log_p(f).exp()
+        return self.link.p(f)
 
     def log_proba(self, mean, variance):
         """Log probabilities (m, 2) of both classes, for moments (m, 1) of f."""

@@ -68,7 +68,8 @@ def inverse_(L):
     time series.
     """
     if lapack.serves(L):
-        return lapack.inverse_(L)
+        lapack.inverse_(L.numpy())
+        return L
     return own_gram_(invert_lower_(L))
 
 
@@ -79,7 +80,8 @@ def invert_lower_(L):
     WJJ = LJJ^-1 and W+J = -W++ L+J WJJ (stable: Du Croz and Higham 1992).
     """
     if lapack.serves(L):
-        return lapack.lower_(lapack.invert_lower_(L))
+        lapack.invert_lower_(L.numpy())
+        return lower_(L)
     L.tril_()
     for J in reversed(_panels_of(L)):
         block = L[J, J]
@@ -102,7 +104,8 @@ def own_gram_(W):
     W must be zero above the diagonal.
     """
     if lapack.serves(W) or lapack.serves_alone(W):
-        return lapack.own_gram_(W)
+        lapack.own_gram_(W.numpy())
+        return W
     for J in _panels_of(W):
         W[J, : J.stop] = W[J.start :, J].mT @ W[J.start :, : J.stop]
     return W
@@ -116,13 +119,16 @@ def solve_lower(L, B):
 def solve(L, B):
     """(L L')^-1 B for B (n, m)."""
     if lapack.serves(L) and B.dtype == L.dtype:
-        return lapack.solve(L, B)
+        return torch.from_numpy(lapack.solve(L.numpy(), B.numpy()))
     return torch.linalg.solve_triangular(L.mT, solve_lower(L, B), upper=True)
 
 
 def lower_(A):
     """Zero above the diagonal of A (n, n), or of each of several (t, n, n)."""
-    return lapack.lower_(A) if A.ndim == 2 and lapack.serves(A) else A.tril_()
+    if A.ndim != 2 or not lapack.serves(A):
+        return A.tril_()
+    lapack.lower_(A.numpy())
+    return A
 
 
 def half_log_det(L):
@@ -133,7 +139,8 @@ def half_log_det(L):
 def symmetrize_(A):
     """Copy the lower triangle of A over the upper one."""
     if lapack.serves(A):
-        return lapack.symmetrize_(A)
+        lapack.symmetrize_(A.numpy())
+        return A
     # Blocks small enough to come from the allocator's pool: at n = 600 panels of 512,
     # whose temporaries are fresh pages, took 1.2 ms within a fit, these take 0.3 ms.
     for J in panels(A.shape[0], 128):
@@ -161,7 +168,7 @@ def _copy(block):
 
 
 def _factor_by_lapack_(A):
-    info = lapack.factor_(A)
+    info = lapack.factor_(A.numpy())
     _check(math.nan if info else A.diagonal().sum().item())
     return A
 

@@ -1,4 +1,4 @@
-"""SciPy's LAPACK on the memory of small CPU tensors.
+"""SciPy's LAPACK on arrays, which may be the memory of small CPU tensors.
 
 Up to some 200 rows faster than `torch.linalg.cholesky_ex` and `cholesky_inverse` on two
 threads, provided that OpenBLAS has one: with two its workers spin after each call on a
@@ -6,6 +6,7 @@ core that torch needs next. So each function sees to that itself, and whoever ca
 several holds `threads.one_blas_thread` around them, which is cheaper.
 
 A row-major lower triangle is a column-major upper one: hence ``.T`` and ``lower=0``.
+What is overwritten, in its lower triangle, has to be C-contiguous.
 """
 
 import functools
@@ -18,13 +19,14 @@ from .threads import blas_pools, on_one_blas_thread
 
 blas_pools()  # here, where SciPy's is loaded, and not in the first fit
 
-_FACTOR = {torch.float64: lapack.dpotrf, torch.float32: lapack.spotrf}
-_INVERSE = {torch.float64: lapack.dpotri, torch.float32: lapack.spotri}
-_INVERT = {torch.float64: lapack.dtrtri, torch.float32: lapack.strtri}
-_OWN_GRAM = {torch.float64: lapack.dlauum, torch.float32: lapack.slauum}
-_TIMES_TRIANGLE = {torch.float64: blas.dtrmm, torch.float32: blas.strmm}
-_OUTER = {torch.float64: blas.dsyrk, torch.float32: blas.ssyrk}
-_SOLVE = {torch.float64: lapack.dpotrs, torch.float32: lapack.spotrs}
+# By the character of the dtype.
+_FACTOR = {"d": lapack.dpotrf, "f": lapack.spotrf}
+_INVERSE = {"d": lapack.dpotri, "f": lapack.spotri}
+_INVERT = {"d": lapack.dtrtri, "f": lapack.strtri}
+_OWN_GRAM = {"d": lapack.dlauum, "f": lapack.slauum}
+_TIMES_TRIANGLE = {"d": blas.dtrmm, "f": blas.strmm}
+_OUTER = {"d": blas.dsyrk, "f": blas.ssyrk}
+_SOLVE = {"d": lapack.dpotrs, "f": lapack.spotrs}
 
 # Largest order at which one thread of LAPACK beats two threads on panels: at n = 220 it
 # takes 0.46 ms and they 0.53 ms, at n = 256 0.71 and 0.67 ms, at n = 300 0.97 and 0.84.
@@ -44,7 +46,7 @@ LEAF = 64
 
 
 def serves(A):
-    """Whether A (n, n) is small, on the CPU, and one contiguous piece of memory."""
+    """Whether a tensor (n, n) is small, on the CPU, and one piece of memory."""
     n = A.shape[0]
     small = n <= SMALL or (n <= 1.5 * SMALL and torch.get_num_threads() == 1)
     return small and _in_reach(A)
@@ -72,30 +74,28 @@ def _above(n):
 
 def lower_(A):
     """Zero above the diagonal of A: `Tensor.tril_` wakes all threads for ten rows."""
-    np.copyto(A.numpy(), 0.0, where=_above(len(A)))
-    return A
+    np.copyto(A, 0.0, where=_above(len(A)))
 
 
 def symmetrize_(A):
     """Copy the lower triangle of A over the upper one."""
-    K = A.numpy()
-    np.copyto(K, K.T, where=_above(len(A)))
-    return A
+    np.copyto(A, A.T, where=_above(len(A)))
 
 
 @on_one_blas_thread
 def factor_(A):
     """Overwrite the lower triangle of A with its factor; returns LAPACK's info."""
-    return _FACTOR[A.dtype](A.numpy().T, lower=0, clean=0, overwrite_a=1)[1]
+    return _FACTOR[A.dtype.char](A.T, lower=0, clean=0, overwrite_a=1)[1]
 
 
 @on_one_blas_thread
 def inverse_(L):
     """Overwrite the lower triangle of L with that of (L L')^-1."""
     if len(L) > LEAF:
-        return own_gram_(invert_lower_(L))
-    _INVERSE[L.dtype](L.numpy().T, lower=0, overwrite_c=1)
-    return L
+        invert_lower_(L)
+        own_gram_(L)
+    else:
+        _INVERSE[L.dtype.char](L.T, lower=0, overwrite_c=1)
 
 
 @on_one_blas_thread
@@ -105,8 +105,7 @@ def invert_lower_(L):
     By halves: OpenBLAS's own routine took 0.22, 0.71 and 1.34 ms at n = 200, 300 and
     400, these products with triangles 0.13, 0.35 and 0.69 ms.
     """
-    _invert_lower_(L.numpy(), _INVERT[L.dtype], _TIMES_TRIANGLE[L.dtype])
-    return L
+    _invert_lower_(L, _INVERT[L.dtype.char], _TIMES_TRIANGLE[L.dtype.char])
 
 
 def _invert_lower_(L, invert, times):
@@ -127,31 +126,28 @@ def _invert_lower_(L, invert, times):
 @on_one_blas_thread
 def own_gram_(W):
     """Overwrite the lower triangle of W with that of W' W."""
-    _OWN_GRAM[W.dtype](W.numpy().T, lower=0, overwrite_c=1)
-    return W
+    _OWN_GRAM[W.dtype.char](W.T, lower=0, overwrite_c=1)
 
 
 def solve(L, B):
-    """(L L')^-1 B for tensors L (n, n) and B (n, m).
+    """(L L')^-1 B for B (n, m).
 
     OpenBLAS wakes no worker for one column (0.3.23 to 0.3.31: as much processor time
     as time), and the limit would take as long as the solution.
     """
-    one = B.shape[1] == 1
-    found = (solve_vector if one else _solve_many)(L, B.numpy())
-    return torch.from_numpy(found)
+    return (solve_vector if B.shape[1] == 1 else _solve_many)(L, B)
 
 
 def solve_vector(L, b):
-    """(L L')^-1 b for a tensor L (n, n) and an array b (n,) or (n, 1): see `solve`."""
-    return _SOLVE[L.dtype](L.numpy().T, b, lower=0)[0]
+    """(L L')^-1 b for b (n,) or (n, 1): see `solve`."""
+    return _SOLVE[L.dtype.char](L.T, b, lower=0)[0]
 
 
 _solve_many = on_one_blas_thread(solve_vector)
 
 
 def solve_lower(L, B):
-    """L^-1 B for arrays L (n, n) and B (n, m): see `solve`."""
+    """L^-1 B for B (n, m), in float64: see `solve`."""
     if B.size >= MANY and B.shape[1] > 1 and _is_torchs(L):
         L, B = torch.from_numpy(L), torch.from_numpy(B)
         return torch.linalg.solve_triangular(L, B, upper=False).numpy()
@@ -164,7 +160,7 @@ def _is_torchs(L):
 
 
 def solve_upper(L, B):
-    """L^-T B for arrays: see `solve_lower`."""
+    """L^-T B: see `solve_lower`."""
     return (_solve_triangle if B.shape[1] == 1 else _solve_on_one_thread)(L, B, 0)
 
 
@@ -178,6 +174,4 @@ _solve_on_one_thread = on_one_blas_thread(_solve_triangle)
 @on_one_blas_thread
 def add_outer_(A, B, *, scale, keep):
     """Overwrite the lower triangle of A with keep * A + scale * B B'."""
-    C = A.numpy().T
-    _OUTER[A.dtype](scale, B.numpy(), beta=keep, c=C, lower=0, overwrite_c=1)
-    return A
+    _OUTER[A.dtype.char](scale, B, beta=keep, c=A.T, lower=0, overwrite_c=1)

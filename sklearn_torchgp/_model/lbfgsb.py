@@ -1,5 +1,7 @@
 """L-BFGS-B on an objective that may have no value, and that knows its round-off."""
 
+import math
+
 import numpy as np
 import scipy.optimize
 
@@ -75,11 +77,12 @@ def lbfgsb(obj_func, initial_theta, bounds, *, eps, must_be_flat=False):
 
 
 def _search(obj_func, theta, bounds, eps, most):
+    retreating = _Retreating(obj_func)
     return scipy.optimize.minimize(
-        _Retreating(obj_func),
+        retreating.value,
         theta,
         method="L-BFGS-B",
-        jac=True,
+        jac=retreating.slope,
         bounds=bounds,
         callback=getattr(obj_func, "iteration_ended", None),
         options={"ftol": max(2.220446049250313e-09, 10 * eps), "maxiter": most},
@@ -122,23 +125,32 @@ class _Retreating:
     L-BFGS-B interpolates between the values of a line; infinity with no slope, the
     answer where there is none, makes it give up. So such a point has the value and
     slope of a parabola around the lowest point seen, high enough never to be accepted.
+    SciPy asks for value and slope in turn (of one function for both it compares every
+    theta twice: 7 microseconds).
     """
 
     def __init__(self, obj_func):
         self.obj_func = obj_func
-        self.lowest, self.value = None, np.inf
+        self.lowest, self.least = None, np.inf
+        self.at = self.gradient = None
 
-    def __call__(self, theta):
-        value, gradient = self.obj_func(theta)
-        if np.isfinite(value):
-            if value < self.value:
-                self.lowest, self.value = np.copy(theta), value
+    def value(self, theta):
+        value, self.gradient = self.obj_func(theta)
+        self.at = theta.tobytes()
+        if math.isfinite(value):
+            if value < self.least:
+                self.lowest, self.least = np.copy(theta), value
         elif self.lowest is not None:
             step = theta - self.lowest
-            height = 10 * (1 + abs(self.value))
-            gradient = 2 * height / max(step @ step, 1e-300) * step
-            value = self.value + height
-        return value, gradient
+            height = 10 * (1 + abs(self.least))
+            self.gradient = 2 * height / max(step @ step, 1e-300) * step
+            value = self.least + height
+        return value
+
+    def slope(self, theta):
+        if self.at != theta.tobytes():
+            self.value(theta)
+        return self.gradient
 
 
 def _is_flat(result, bounds, eps, nat):

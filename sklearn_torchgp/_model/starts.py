@@ -1,5 +1,6 @@
 """Every start of a fit, through its stages, and the record of each."""
 
+import math
 import time
 from functools import partial
 
@@ -7,15 +8,13 @@ import numpy as np
 from sklearn.utils import Bunch
 from sklearn.utils.parallel import Parallel, delayed
 
-from .._covariance import hyperparameters
 from .lbfgsb import Optimum
 from .stages import Stage
 from .together import run_together
 
 
-def starting_points(kernel, n_restarts, rng):
-    """The kernel's own theta, then log-uniform draws within its bounds."""
-    bounds = hyperparameters.bounds(kernel)
+def starting_points(theta, bounds, n_restarts, rng):
+    """A kernel's own theta, then log-uniform draws within its bounds."""
     if n_restarts > 0 and not np.isfinite(bounds).all():
         raise ValueError(
             "Multiple optimizer restarts (n_restarts_optimizer>0) requires that all "
@@ -23,7 +22,7 @@ def starting_points(kernel, n_restarts, rng):
             "n_restarts_optimizer=0."
         )
     draws = [rng.uniform(bounds[:, 0], bounds[:, 1]) for _ in range(n_restarts)]
-    return [hyperparameters.theta(kernel), *draws]
+    return [theta, *draws]
 
 
 def run_starts(
@@ -159,7 +158,7 @@ class _Negative:
         result = self.objective(theta, eval_gradient)
         value = result[0] if eval_gradient else result
         self.path.append((theta, value))
-        self.failures += not np.isfinite(value)
+        self.failures += not math.isfinite(value)
         value = -value / self.unit
         return (value, -result[1] / self.unit) if eval_gradient else value
 

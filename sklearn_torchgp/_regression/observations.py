@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .._data.arrays import as_numpy
-from .._data.rows import distinct_rows, is_table
+from .._data.rows import all_differ, distinct_rows, is_table
 from .._likelihoods.gaussian import Basis, Observations, rounding_jitter
 
 
@@ -101,7 +101,7 @@ def merged(model):
     """
     covariance, observed = model.covariance, model.likelihood
     X = covariance.points.objects
-    if not covariance.tells_noise or not is_table(X):
+    if not covariance.tells_noise or not is_table(X) or all_differ(X):
         return model
     columns = [as_numpy(observed.y)]
     if isinstance(observed.noise, torch.Tensor):

@@ -23,20 +23,20 @@ def evidence(K, observations):
     if jitter:
         diagonal *= 1 + jitter
     diagonal += noise.numpy() if isinstance(noise, torch.Tensor) else noise
-    info = lapack.factor_(K)
+    info = lapack.factor_(A)
     # NaN and inf in K pass LAPACK unnoticed and then show in a pivot.
     if info or not math.isfinite(diagonal.sum()):
         raise NotPositiveDefiniteError("a pivot of the Cholesky factor is not positive")
-    alpha = lapack.solve(K, observations.y)
+    alpha = lapack.solve(A, Y)
     half_log_det = float(np.log(diagonal).sum())
-    fit = 0.5 * float(np.vdot(Y, alpha.numpy()))
+    fit = 0.5 * float(np.vdot(Y, alpha))
     value = -fit - t * half_log_det - 0.5 * n * t * math.log(2 * math.pi)
 
     def derivative():
-        lapack.inverse_(K)
-        lapack.add_outer_(K, alpha, scale=0.5, keep=-0.5 * t)  # GPML 5.9
+        lapack.inverse_(A)
+        lapack.add_outer_(A, alpha, scale=0.5, keep=-0.5 * t)  # GPML 5.9
         if jitter:
             diagonal.__imul__(1 + jitter)
         return K, None
 
-    return value, derivative, Solution(alpha, K)
+    return value, derivative, Solution(torch.from_numpy(alpha), K)

@@ -38,7 +38,7 @@ def silently(function):
 @silently
 def laplace(K, terms, start, *, max_iter, work):
     """As `laplace.laplace`; `terms` are the likelihood's ``few``."""
-    A, B = K.numpy(), torch.empty_like(K) if work is None else work
+    A, B = K.numpy(), (torch.empty_like(K) if work is None else work).numpy()
 
     def expand(f):
         d1, d2, d3 = terms.derivatives(f)
@@ -74,23 +74,23 @@ def laplace(K, terms, start, *, max_iter, work):
     )
 
 
-def _factor(A, s, work):
-    """Overwrite `work` with the factor of B = I + s K s; returns its diagonal."""
-    B = work.numpy()
+def _factor(A, s, B):
+    """Overwrite B with the factor of I + s K s; returns its diagonal."""
     np.multiply(A, s, out=B)
     B *= s[:, None]
     diagonal = B.reshape(-1)[:: len(B) + 1]
     diagonal += 1
     # NaN and inf in K pass LAPACK unnoticed and then show in a pivot.
-    if lapack.factor_(work) or not math.isfinite(diagonal.sum()):
+    if lapack.factor_(B) or not math.isfinite(diagonal.sum()):
         raise NotPositiveDefiniteError("a pivot of the Cholesky factor is not positive")
     return diagonal
 
 
 @silently
-def _derivative(A, work, s, d1, d3):
-    """d lml / dK at the mode, as `laplace._derivative` has it; overwrites `work`."""
-    R = lapack.symmetrize_(lapack.inverse_(work)).numpy()
+def _derivative(A, R, s, d1, d3):
+    """d lml / dK at the mode, as `laplace._derivative` has it; R is the factor's."""
+    lapack.inverse_(R)
+    lapack.symmetrize_(R)
     explained = 1 - R.diagonal()
     ratio = np.divide(d3, s * s, out=np.zeros_like(s), where=s > 0)
     half = 0.5 * explained * ratio
@@ -101,4 +101,4 @@ def _derivative(A, work, s, d1, d3):
     right = np.stack([d1, u])
     R -= left @ right
     R *= -0.5
-    return work
+    return torch.from_numpy(R)
