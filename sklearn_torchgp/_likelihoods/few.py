@@ -7,9 +7,11 @@ What `bernoulli` says, without torch, whose calls take longer than their arithme
 import numpy as np
 from scipy.special import expit, log_expit, log_ndtr
 
+from .links import LINKS
 from .quadrature import LOG_ROOT_2PI, NODES, REACH, SMALLEST_SD
 
 _X, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
+_BENDS = np.array(LINKS["logit"].bends)[:, None]
 
 
 class LogitTerms:
@@ -75,9 +77,8 @@ def log_average_logit(m, v):
     low, high = np.maximum(low, -REACH), np.minimum(high, sd + REACH)
     edges = np.empty((5, len(m)))
     edges[0], edges[4] = low, high
-    for row, bend in zip(edges[1:4], (-36.0, 0.0, 36.0), strict=True):
-        np.clip((bend - m) / sd, low, high, out=row)
-    half = np.diff(edges, axis=0) / 2
+    edges[1:4] = np.minimum(np.maximum((_BENDS - m) / sd, low), high)
+    half = (edges[1:] - edges[:-1]) / 2
     used = half.any(axis=1)
     half, middle = half[used, :, None], (edges[:-1] + half)[used, :, None]
     t = middle + half * _X

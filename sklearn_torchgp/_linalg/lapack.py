@@ -28,18 +28,25 @@ _TIMES_TRIANGLE = {"d": blas.dtrmm, "f": blas.strmm}
 _OUTER = {"d": blas.dsyrk, "f": blas.ssyrk}
 _SOLVE = {"d": lapack.dpotrs, "f": lapack.spotrs}
 
-# Largest order at which one thread of LAPACK beats two threads on panels: at n = 220 it
-# takes 0.46 ms and they 0.53 ms, at n = 256 0.71 and 0.67 ms, at n = 300 0.97 and 0.84.
+# Largest order at which one thread of LAPACK serves where torch has two on panels. A
+# likelihood with its gradient (d = 4) took 1.7 and 2.2 ms at n = 300, 2.3 and 2.8 at
+# n = 350; but EP 76 and 68 ms at n = 384. Factor and inverse alone meet before, at
+# n = 256 on one processor; but panels wake a thread that few rows let sleep.
 # Where torch has one thread, too, they meet at n = 400 (0.80 and 0.80 ms the factor);
 # with more rows the panels' factor is quicker on some processors (by 1.2 at n = 1000
 # and 2000, Intel Sapphire Rapids), LAPACK's on others (by 1.2 to 1.3, AMD Zen 4).
-SMALL = 256
+SMALL = 320
 
 # From so many numbers on several right-hand sides are torch's where it has one thread:
 # 100 of them took 27, 67 and 206 microseconds by LAPACK and 12, 23 and 64 by torch at
 # n = 50, 100 and 200. Two threads are quicker still, but beside a busy process each
 # waits for the other, for up to 7 ms.
 MANY = 1024
+
+# From so many columns on OpenBLAS's product from the right is quicker up to some 400
+# rows: 100 of them took 15, 47 and 169 microseconds at n = 50, 100 and 200, from the
+# left 28, 68 and 207; but 10 of them 37 and 29 at n = 200.
+WIDE = 40
 
 # Columns of the blocks that LAPACK inverts itself: see `invert_lower_`.
 LEAF = 64
@@ -48,7 +55,7 @@ LEAF = 64
 def serves(A):
     """Whether a tensor (n, n) is small, on the CPU, and one piece of memory."""
     n = A.shape[0]
-    small = n <= SMALL or (n <= 1.5 * SMALL and torch.get_num_threads() == 1)
+    small = n <= SMALL or (n <= 1.2 * SMALL and torch.get_num_threads() == 1)
     return small and _in_reach(A)
 
 
@@ -151,6 +158,8 @@ def solve_lower(L, B):
     if B.size >= MANY and B.shape[1] > 1 and _is_torchs(L):
         L, B = torch.from_numpy(L), torch.from_numpy(B)
         return torch.linalg.solve_triangular(L, B, upper=False).numpy()
+    if B.shape[1] >= WIDE and len(L) <= SMALL:
+        return _solve_from_the_right(L, B)
     return (_solve_triangle if B.shape[1] == 1 else _solve_on_one_thread)(L, B, 1)
 
 
@@ -169,6 +178,12 @@ def _solve_triangle(L, B, trans):
 
 
 _solve_on_one_thread = on_one_blas_thread(_solve_triangle)
+
+
+@on_one_blas_thread
+def _solve_from_the_right(L, B):
+    """As X L' = B'."""
+    return blas.dtrsm(1.0, L.T, B.T, side=1, lower=0).T
 
 
 @on_one_blas_thread
