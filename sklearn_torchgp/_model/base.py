@@ -167,8 +167,10 @@ class GPEstimator(Validation, CallbackSupportMixin):
 
     def _vector(self):
         """What is optimised: theta, and the weights of the kernel's networks."""
-        weights = np.empty(0) if self._has_own_objective() else weights_of(self.kernel_)
-        return np.r_[hyperparameters.theta(self.kernel_), weights]
+        theta = hyperparameters.theta(self.kernel_)
+        if self._has_own_objective() or not networks(self.kernel_):
+            return theta
+        return np.r_[theta, weights_of(self.kernel_)]
 
     def _kernel_at(self, vector):
         """A copy of `kernel_` at such a vector."""
@@ -266,7 +268,8 @@ class GPEstimator(Validation, CallbackSupportMixin):
             eps = getattr(obj_func, "eps", None) or eps
             # Low precision has no small decreases, whatever the slope.
             precision = {"eps": eps, "must_be_flat": eps > 1e-10}
-            if len(initial_theta) > hyperparameters.n_dims(self.kernel_):
+            n_dims = hyperparameters.n_dims
+            if networks(self.kernel_) and len(initial_theta) > n_dims(self.kernel_):
                 precision = {"eps": EPS_OF_WEIGHTS}
             return lbfgsb(obj_func, initial_theta, bounds, **precision)
         raise ValueError(
