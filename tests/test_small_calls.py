@@ -284,6 +284,14 @@ def test_no_answer_depends_on_an_earlier_question():
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("optimizer", [None, "fmin_l_bfgs_b"])
+def test_what_a_fit_ended_with_serves_its_first_prediction(optimizer, monkeypatch):
+    model = TorchGPRegressor(KERNEL, optimizer=optimizer).fit(*surface())
+    expected = anew(model).predict(Z, return_std=True)
+    monkeypatch.setattr(TorchGPRegressor, "_bind", None)
+    assert_allclose(model.predict(Z, return_std=True), expected, rtol=1e-12)
+
+
 # --- hyperparameters read from attributes ---------------------------------------------
 
 READ = {

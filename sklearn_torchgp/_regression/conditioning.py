@@ -11,6 +11,9 @@ from .attributes import set_rows
 
 def condition(estimator, kind):
     """The posterior and jitter_ at the hyperparameters of kernel_; the evidence."""
+    record, key = estimator._fit_record, _factor_key(estimator)
+    # Before: what the model is bound to serves predictions, too, while that stays.
+    estimator._fit_record = replace(record, factor_key=key)
     try:
         found = estimator._model().infer()
     except NotPositiveDefiniteError as error:
@@ -24,9 +27,8 @@ def condition(estimator, kind):
     estimator.jitter_ = found.jitter
     if found.needed_help:
         warn_of_jitter(estimator.jitter_, estimator.alpha)
-    # A factor with jitter is not one to extend.
-    key = None if found.needed_help else _factor_key(estimator)
-    estimator._fit_record = replace(estimator._fit_record, factor_key=key)
+        # A factor with jitter is not one to extend.
+        estimator._fit_record = replace(record, factor_key=None)
     estimator._keep(found.posterior(), kind)
     return found.value
 
