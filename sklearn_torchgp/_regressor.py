@@ -677,8 +677,7 @@ class TorchGPRegressor(
         rows = learn_targets(self, rows, kind, targets_elsewhere(self, others))
         self._acquaint(kernel, rows.X, rows.y)
         rows = plan.process_rows(self, rows, kernel)
-        self._fit_record = replace(
-            self._fit_record,
+        self._fit_record = self._fit_record.changed(
             kernel_given=given_kernel(self),
             kept=rows.kept,
             seed=plan.seed(self._rng),
@@ -689,7 +688,7 @@ class TorchGPRegressor(
         if others is not None:
             merges = counts_copies(self, kernel, rows.X)
             shards = shards_elsewhere(self, others, merges)
-            self._fit_record = replace(self._fit_record, shards=shards)
+            self._fit_record = self._fit_record.changed(shards=shards)
 
     def _training_model(self):
         """The model whose value is the objective."""

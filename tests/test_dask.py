@@ -86,10 +86,29 @@ def both(model, *arrays, **named):
     return here, there.fit(*spread(*arrays), **given)
 
 
-def assert_same(here, there, rtol=1e-9):
-    assert_allclose(there.kernel_.theta, here.kernel_.theta, atol=1e-5)
+def assert_same(here, there):
+    """To round-off; two searches, of sums in another order, may end a step apart."""
+    searched = here.optimizer is not None
+    assert_allclose(there.kernel_.theta, here.kernel_.theta, atol=2e-3)
     values = [one.log_marginal_likelihood_value_ for one in (there, here)]
-    assert_allclose(*values, rtol=rtol)
+    assert_allclose(*values, rtol=1e-6 if searched else 1e-9)
+    if hasattr(here, "predict_proba"):
+        answers = [one.predict_proba(X[:9]) for one in (there, here)]
+    else:
+        answers = [np.r_[one.predict(X[:9], return_std=True)] for one in (there, here)]
+    tolerance = 1e-3 if searched else 1e-7
+    assert_allclose(*answers, rtol=tolerance, atol=tolerance)
+
+
+def check_same(model, *arrays, **named):
+    """Both fits, compared; and without a search, where nothing but sums can differ."""
+    fixed = clone(model).set_params(optimizer=None)
+    if model.method == "inducing":
+        fixed.set_params(inducing_points=X[:M])
+    assert_same(*both(fixed, *arrays, **named))
+    here, there = both(model, *arrays, **named)
+    assert_same(here, there)
+    return here, there
 
 
 SAME = {
@@ -112,22 +131,19 @@ def test_a_fit_is_that_of_one_process(client, case, monkeypatch):
         drawn = engine.Table.drawn
         of_all = lambda self, size, seed: drawn(self, self.n, seed)  # noqa: E731
         monkeypatch.setattr(engine.Table, "drawn", of_all)
-    here, there = both(regressor(**params), X, Y, **named)
-    assert_same(here, there)
-    moments = [np.r_[one.predict(X[:9], return_std=True)] for one in (there, here)]
-    assert_allclose(*moments, rtol=1e-5)
+    check_same(regressor(**params), X, Y, **named)
 
 
 def test_equal_rows(client):
     """Each worker keeps its own once."""
     model = regressor(**EVERY, inducing_points=X[:M])
-    assert_same(*both(model, TWINS, Y))
+    check_same(model, TWINS, Y)
 
 
 def test_several_targets_with_noise_of_their_own(client):
     model = regressor(**EVERY, inducing_points=X[:M])
     targets, noise = np.c_[Y, 2 * Y[::-1]], np.c_[NOISE, 3 * NOISE]
-    assert_same(*both(model, X, targets, noise_variance=noise))
+    check_same(model, X, targets, noise_variance=noise)
 
 
 def test_float32(client):
@@ -241,10 +257,7 @@ LABELS = {
 @pytest.mark.parametrize("case", LABELS)
 def test_labels(client, case):
     labels, params, named = LABELS[case]
-    here, there = both(classifier(**params), X, labels, **named)
-    assert_same(here, there)
-    proba = [one.predict_proba(X[:9]) for one in (there, here)]
-    assert_allclose(*proba, rtol=1e-5)
+    here, there = check_same(classifier(**params), X, labels, **named)
     assert (there.classes_ == here.classes_).all()
     assert b"distributed" not in pickle.dumps(there)
 
@@ -337,11 +350,9 @@ def test_vecchias_terms_are_shared_out(client, case, monkeypatch):
 
     monkeypatch.setattr(Shards, "gather", counted)
     model = regressor(method="vecchia", n_neighbors=8, **TERMS[case])
-    here, there = both(model, X, Y)
+    _, there = check_same(model, X, Y)
     assert parts
     assert min(parts) > 1
-    assert_same(here, there)
-    assert_allclose(there.predict(X[:9]), here.predict(X[:9]), rtol=1e-6)
     assert there.X_train_.shape == X.shape
     assert np.isfinite(there.log_marginal_likelihood(there.kernel_.theta))
     assert b"distributed" not in pickle.dumps(there)

@@ -13,8 +13,9 @@ from sklearn.gaussian_process.kernels import (
     WhiteKernel,
 )
 
-from sklearn_torchgp import TorchGPRegressor
+from sklearn_torchgp import TorchGPClassifier, TorchGPRegressor
 from sklearn_torchgp._covariance import Covariance, few
+from sklearn_torchgp._inference import few as few_moments
 from sklearn_torchgp._inference.exact import mixed
 from sklearn_torchgp._inference.exact.evidence import evidence
 from sklearn_torchgp._likelihoods.gaussian import Observations
@@ -129,6 +130,41 @@ def test_many_or_infinite_pairs_are_left_to_torch():
     cov = Covariance(Matern(nu=1.5), X, dtype=torch.float64, device=CPU)
     with np.errstate(over="ignore", invalid="ignore"):
         assert cov.few_cross(np.full((1, 2), 1e308)) is None
+
+
+@pytest.mark.parametrize("estimator", ["one target", "two targets", "classifier"])
+@pytest.mark.parametrize("spread", [None, "var"])
+def test_many_new_rows_of_few_go_by_blocks(estimator, spread, monkeypatch):
+    rng = np.random.RandomState(0)
+    X, Z = rng.randn(60, 2), rng.randn(1200, 2)
+    y = np.c_[np.sin(X[:, 0]), X[:, 1]]
+    kernel = 2.0 * Matern([0.7, 1.3], nu=2.5) + WhiteKernel(0.1)
+    if estimator == "classifier":
+        model = TorchGPClassifier(kernel.k1, optimizer=None).fit(X, y[:, 0] > 0)
+        posterior = model.base_estimator_._posterior()
+    else:
+        model = TorchGPRegressor(kernel, optimizer=None)
+        posterior = model.fit(X, y if "two" in estimator else y[:, 0])._posterior()
+    found = posterior.few_moments(Z, spread)
+    monkeypatch.setattr(few_moments, "MOST_IN_BLOCKS", 0)
+    assert posterior.few_moments(Z, spread) is None
+    expected = posterior.moments(Z, spread)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-10, atol=1e-10)
+    if spread is None:
+        assert found[1] is None
+    else:
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-10, atol=1e-10)
+
+
+def test_blocks_are_for_few_training_rows():
+    rng = np.random.RandomState(0)
+    X, Z = rng.randn(80, 2), rng.randn(1200, 2)
+    model = TorchGPRegressor(RBF(), alpha=0.1, optimizer=None)
+    small = model.fit(X[: few_moments.FEW], X[: few_moments.FEW, 0])._posterior()
+    assert small.few_moments(Z, "var") is not None
+    assert small.few_moments(Z, "cov") is None
+    assert small.few_moments(np.repeat(Z, 8, axis=0), "var") is None
+    assert model.fit(X, X[:, 0])._posterior().few_moments(Z, "var") is None
 
 
 @pytest.mark.parametrize("scale", [1e-200, 1e-150, 1e-3, 1e3, 1e150])

@@ -131,9 +131,14 @@ class Covariance:
         product = double(K) @ double(B)
         return product if c == 1 else product.mul_(c)
 
+    @property
+    def few_at_a_time(self):
+        """How many rows `few_cross` takes."""
+        return MOST_PAIRS // self.points.n
+
     def few_cross(self, Z):
         """`cross` as an ndarray where NumPy is quicker, else None."""
-        few = len(Z) * self.points.n <= MOST_PAIRS
+        few = len(Z) <= self.few_at_a_time
         return self.few.cross(Z) if few and self.few is not None else None
 
     def diag(self, Z, theta=None, *, noise=True):

@@ -88,10 +88,13 @@ class Term:
             return prod(leaf.number for leaf in self.scalars)
         return prod([values[place] for place in self.places], start=self.fixed)
 
-    def parts(self, theta, apart):
-        """The functions of the differences: pairs of a value and its pullback."""
+    def parts(self, values, apart):
+        """The functions of the differences: pairs of a value and its pullback.
+
+        `values` is exp(theta), or None for the kernel's own.
+        """
         return [
-            leaf.entry.dense(leaf.parameters(theta, apart), apart)
+            leaf.entry.dense(leaf.exponentials(values, apart), apart)
             for leaf in self.radials
         ]
 
@@ -155,25 +158,27 @@ class FewRows:
 
     def _gram(self, theta, out):
         pairs = self.pairs
-        values = None if theta is None else np.exp(theta).tolist()  # for a pullback
+        values = None if theta is None else np.exp(theta)  # for a pullback
+        numbers = None if theta is None else values.tolist()
         K = out.numpy().reshape(-1)
-        total, variance, kept = 0.0, 0.0, []
+        below, variance, kept = [], 0.0, []
         for term in self.terms:
-            c = term.scale(values)
+            c = term.scale(numbers)
             variance += c  # of a row with itself: functions of distance are 1 there
             if term.white:
                 kept.append((term, c, None, ()))
                 continue
-            parts = term.parts(theta, pairs)
+            parts = term.parts(values, pairs)
             V = _product([value for value, _ in parts])
-            total = total + c * V
+            below.append(c * V)
             kept.append((term, c, V, parts))
-        K[pairs.below] = total
+        K[pairs.below] = reduce(add, below)
         K[:: pairs.n + 1] = variance
 
         def pullback(G):
             G = G.numpy().reshape(-1)
-            return self._pull(G.take(pairs.below), G[:: pairs.n + 1].sum(), kept)
+            trace = np.add.reduce(G[:: pairs.n + 1])
+            return self._pull(G.take(pairs.below), trace, kept)
 
         return out, pullback
 
@@ -226,8 +231,8 @@ class FewRows:
                 free = term.radials[i].free
                 if not free:
                     continue
-                others = [value for j, (value, _) in enumerate(parts) if j != i]
-                found = pull(_product([W, *others]))
+                others = [value for value, _ in parts[:i] + parts[i + 1 :]]
+                found = pull(_product([W, *others]) if others else W)
                 for name, place in free.items():
                     gradient[place] += 2 * c * found[name]
         return gradient

@@ -1,7 +1,5 @@
 """Conditioning a regressor on its training rows: what a fit leaves as attributes."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from .._data.arrays import as_numpy
@@ -13,7 +11,7 @@ def condition(estimator, kind):
     """The posterior and jitter_ at the hyperparameters of kernel_; the evidence."""
     record, key = estimator._fit_record, _factor_key(estimator)
     # Before: what the model is bound to serves predictions, too, while that stays.
-    estimator._fit_record = replace(record, factor_key=key)
+    estimator._fit_record = record.changed(factor_key=key)
     try:
         found = estimator._model().infer()
     except NotPositiveDefiniteError as error:
@@ -28,7 +26,7 @@ def condition(estimator, kind):
     if found.needed_help:
         warn_of_jitter(estimator.jitter_, estimator.alpha)
         # A factor with jitter is not one to extend.
-        estimator._fit_record = replace(record, factor_key=None)
+        estimator._fit_record = record.changed(factor_key=None)
     estimator._keep(found.posterior(), kind)
     return found.value
 
@@ -36,7 +34,7 @@ def condition(estimator, kind):
 def extend(estimator, rows, kind):
     """The posterior of all rows, the first of which are those it has."""
     before = estimator._posterior()
-    estimator._fit_record = replace(estimator._fit_record, **rows.merging)
+    estimator._fit_record = estimator._fit_record.changed(**rows.merging)
     set_rows(estimator, rows, kind)
     try:
         if estimator._fit_record.factor_key != _factor_key(estimator):
@@ -68,5 +66,7 @@ def set_values(estimator, reached, evidence):
 
 def _factor_key(estimator):
     """What L_ depends on beyond the rows: equal keys, the same factor."""
-    alpha = tuple(np.ravel(as_numpy(estimator.alpha)))
+    alpha = estimator.alpha
+    if type(alpha) is not float:
+        alpha = tuple(np.ravel(as_numpy(alpha)))
     return estimator._key_of_kernel(), alpha, estimator.dtype

@@ -25,10 +25,10 @@ def evidence(K, observations):
     diagonal += noise.numpy() if isinstance(noise, torch.Tensor) else noise
     info = lapack.factor_(A)
     # NaN and inf in K pass LAPACK unnoticed and then show in a pivot.
-    if info or not math.isfinite(diagonal.sum()):
+    if info or not math.isfinite(np.add.reduce(diagonal)):
         raise NotPositiveDefiniteError("a pivot of the Cholesky factor is not positive")
     alpha = lapack.solve(A, Y)
-    half_log_det = float(np.log(diagonal).sum())
+    half_log_det = float(np.add.reduce(np.log(diagonal)))
     fit = 0.5 * float(np.vdot(Y, alpha))
     value = -fit - t * half_log_det - 0.5 * n * t * math.log(2 * math.pi)
 
