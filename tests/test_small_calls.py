@@ -342,6 +342,19 @@ def test_a_theta_is_set_as_by_the_kernel_itself(name):
     assert kinds[0] == kinds[1]
 
 
+@pytest.mark.parametrize("length", [3, 5])
+def test_a_theta_of_another_length_is_refused_and_nothing_changes(length):
+    """As scikit-learn does, also where an optimiser of the user's answers so."""
+    refused = pytest.raises((ValueError, IndexError), match="number of entries|bounds")
+    with refused:
+        hyperparameters.set_theta(hyperparameters.copied(KERNEL), np.zeros(length))
+    wrong = lambda objective, theta, bounds: (np.zeros(length), 0.0)  # noqa: E731
+    model = TorchGPRegressor(KERNEL, optimizer=wrong)
+    with refused:
+        model.fit(*surface())
+    assert not hasattr(model, "kernel_")
+
+
 def test_a_copy_shares_no_array_and_no_list():
     kernel = RBF(np.ones(2), ([1e-2, 1e2], [1e-3, 1e3]))
     copy = hyperparameters.copied(kernel)

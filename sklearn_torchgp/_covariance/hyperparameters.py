@@ -208,8 +208,8 @@ def theta(kernel):
 def set_theta(kernel, theta):
     """What ``kernel.theta = theta`` does."""
     free = _free(kernel)
-    if free is None:
-        kernel.theta = theta
+    if free is None or len(theta) != sum(h.n_elements for _, h in free):
+        kernel.theta = theta  # an error, if it is of another length
         return
     stop = 0
     for leaf, hyper in free:

@@ -112,17 +112,6 @@ class Leaf(Own):
         few = entry.few(kernel) if callable(entry.few) else entry.few
         self.few = few and not self.special
 
-    def exponentials(self, values, points):
-        """`parameters`, where exp(theta) is at hand and no form is special."""
-        own = self.parameters(None, points)
-        if values is None or not self.free:
-            return own
-        params = own.copy()
-        for name, where in self.free.items():
-            value = values[where]
-            params[name] = value.item() if len(value) == 1 else value
-        return params
-
     @property
     def number(self):
         """The one hyperparameter of a constant, the kernel object's own."""

@@ -268,8 +268,7 @@ class GPEstimator(Validation, CallbackSupportMixin):
             eps = getattr(obj_func, "eps", None) or eps
             # Low precision has no small decreases, whatever the slope.
             precision = {"eps": eps, "must_be_flat": eps > 1e-10}
-            n_dims = hyperparameters.n_dims
-            if networks(self.kernel_) and len(initial_theta) > n_dims(self.kernel_):
+            if len(initial_theta) > hyperparameters.n_dims(self.kernel_):
                 precision = {"eps": EPS_OF_WEIGHTS}
             return lbfgsb(obj_func, initial_theta, bounds, **precision)
         raise ValueError(

@@ -66,7 +66,5 @@ def set_values(estimator, reached, evidence):
 
 def _factor_key(estimator):
     """What L_ depends on beyond the rows: equal keys, the same factor."""
-    alpha = estimator.alpha
-    if type(alpha) is not float:
-        alpha = tuple(np.ravel(as_numpy(alpha)))
+    alpha = tuple(np.ravel(as_numpy(estimator.alpha)))
     return estimator._key_of_kernel(), alpha, estimator.dtype
